@@ -1,0 +1,118 @@
+//! Opening a database: created if missing, migrated, and kept to one process where it is a file.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::migrate::MigrateDatabase;
+use sqlx::{Any, AnyPool, Executor};
+use tokio::sync::Notify;
+
+use super::migrate::migrate;
+use super::write::Writer;
+use super::{Db, Dialect, Migration};
+use crate::config::Database;
+use crate::http::problem::chain;
+use crate::{SettingError, StartError};
+
+/// How long a request waits for a connection before it fails instead.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Readers of a SQLite file; each costs a thread.
+const SQLITE_READERS: u32 = 2;
+/// An acknowledged commit survives power loss: FULL syncs the write-ahead log at each.
+const SQLITE_SETTINGS: &str =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;";
+
+impl Db {
+    pub async fn open(settings: &Database, migrations: &[Migration]) -> Result<Self, StartError> {
+        install_default_drivers();
+        let url = settings.url.reveal();
+        if let Some(path) = sqlite_path(url) {
+            return open_sqlite(&path, migrations).await;
+        }
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            return open_postgres(url, settings.max_connections, migrations).await;
+        }
+        Err(SettingError::new("database.url", "must start with sqlite: or postgres:").into())
+    }
+}
+
+/// `sqlite:data/x.db` and `sqlite:///data/x.db` both name a file.
+fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    Some(PathBuf::from(path.split('?').next().unwrap_or(path)))
+}
+
+async fn open_sqlite(path: &Path, migrations: &[Migration]) -> Result<Db, StartError> {
+    let unusable = |problem: String| StartError::Database(format!("{}: {problem}", path.display()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| unusable(error.to_string()))?;
+    }
+    let lock = File::create(path.with_extension("lock")).map_err(|error| unusable(error.to_string()))?;
+    lock.try_lock().map_err(|_| {
+        unusable("another process has this database; stop it or set database.url (DATABASE_URL)".to_owned())
+    })?;
+
+    // Made here, so that it is its owner's alone from the first moment; SQLite gives its log the same mode.
+    let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
+    private.map_err(|error| unusable(error.to_string()))?;
+    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let pool = |connections: u32| {
+        options(connections)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SQLITE_SETTINGS).await.map(|_| ()) })
+            })
+            .connect_lazy(&url)
+            .map_err(|error| unusable(chain(&error)))
+    };
+    let writing = pool(1)?;
+    migrate(&writing, Dialect::Sqlite, migrations).await.map_err(|error| unusable(chain(&error)))?;
+    let outbox_written = Arc::new(Notify::new());
+    Ok(Db {
+        dialect: Dialect::Sqlite,
+        reader: pool(SQLITE_READERS)?,
+        writer: Writer::batched(writing, outbox_written.clone()),
+        outbox_written,
+        _lock: Some(Arc::new(lock)),
+    })
+}
+
+async fn open_postgres(url: &str, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
+    // The URL holds the password: it is not repeated in an error.
+    let unusable = |error: &(dyn std::error::Error + 'static)| StartError::Database(chain(error));
+    create_if_missing(url).await.map_err(|error| unusable(&error))?;
+    let pool: AnyPool = options(max_connections).connect(url).await.map_err(|error| unusable(&error))?;
+    migrate(&pool, Dialect::Postgres, migrations).await.map_err(|error| unusable(&error))?;
+    let outbox_written = Arc::new(Notify::new());
+    Ok(Db {
+        dialect: Dialect::Postgres,
+        reader: pool.clone(),
+        writer: Writer::pooled(pool, outbox_written.clone()),
+        outbox_written,
+        _lock: None,
+    })
+}
+
+/// Two replicas may start at once: whoever loses the race finds the database there.
+async fn create_if_missing(url: &str) -> Result<(), sqlx::Error> {
+    if Any::database_exists(url).await? {
+        return Ok(());
+    }
+    match Any::create_database(url).await {
+        Err(error) if !Any::database_exists(url).await? => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn options(max_connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .test_before_acquire(false)
+}

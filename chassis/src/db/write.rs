@@ -1,0 +1,252 @@
+//! The one write path. On SQLite a single task runs the closures that wait together, each in a savepoint of
+//! its own, and commits once for all: one sync to disk instead of many, and no answer before it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, Executor};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{BoxFuture, DbError};
+use crate::http::trace::TraceContext;
+
+/// Closures that share one commit at most; more only delays the first of them.
+const BATCH: usize = 128;
+/// Closures that wait; beyond it callers wait to be let in.
+const QUEUE: usize = 1024;
+
+/// A transaction that is open.
+pub struct Tx {
+    connection: PoolConnection<Any>,
+    wrote_outbox: bool,
+    /// Rung after the commit.
+    bells: Vec<Arc<Notify>>,
+}
+
+impl Tx {
+    pub(super) fn connection(&self) -> &AnyConnection {
+        &self.connection
+    }
+
+    pub(super) fn connection_mut(&mut self) -> &mut AnyConnection {
+        &mut self.connection
+    }
+
+    /// The relay is woken after the commit.
+    pub(crate) fn mark_outbox_written(&mut self) {
+        self.wrote_outbox = true;
+    }
+
+    /// Wakes whoever waits at `bell` as soon as what is written here can be seen.
+    pub fn wake_after_commit(&mut self, bell: &Arc<Notify>) {
+        if !self.bells.iter().any(|known| Arc::ptr_eq(known, bell)) {
+            self.bells.push(bell.clone());
+        }
+    }
+
+    async fn run(&mut self, statement: &'static str) -> Result<(), DbError> {
+        self.connection.execute(statement).await?;
+        Ok(())
+    }
+}
+
+/// Tells the waiting caller how it ended, once the commit is decided.
+pub type Settle = Box<dyn FnOnce(Result<(), DbError>) + Send>;
+/// A closure that waits for a transaction, or for the news that there is none.
+pub type Job = Box<dyn for<'t> FnOnce(Result<&'t mut Tx, DbError>) -> BoxFuture<'t, Done> + Send>;
+
+pub struct Done {
+    keep: bool,
+    settle: Settle,
+}
+
+#[derive(Clone)]
+pub enum Writer {
+    Batched { jobs: mpsc::Sender<Job>, pool: AnyPool },
+    Pooled { pool: AnyPool, outbox_written: Arc<Notify> },
+}
+
+impl Writer {
+    pub fn batched(pool: AnyPool, outbox_written: Arc<Notify>) -> Self {
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(commit_in_batches(pool.clone(), waiting, outbox_written));
+        Self::Batched { jobs, pool }
+    }
+
+    pub fn pooled(pool: AnyPool, outbox_written: Arc<Notify>) -> Self {
+        Self::Pooled { pool, outbox_written }
+    }
+
+    pub async fn write<T, E>(
+        &self,
+        work: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        // The closure may run in another task, and what it publishes belongs to this trace.
+        let trace = TraceContext::current().unwrap_or_else(TraceContext::root);
+        let job: Job = Box::new(move |tx| Box::pin(trace.scope(run_job(work, tx, reply))));
+        match self {
+            Self::Batched { jobs, .. } => jobs.send(job).await.map_err(|_| DbError::Closed)?,
+            Self::Pooled { pool, outbox_written } => {
+                // In a task of its own: a transaction half done must not return to the pool with a dropped caller.
+                tokio::spawn(commit_alone(pool.clone(), job, outbox_written.clone()));
+            }
+        }
+        answer.await.unwrap_or_else(|_| Err(DbError::Closed.into()))
+    }
+
+    pub async fn close(&self) {
+        match self {
+            Self::Batched { pool, .. } | Self::Pooled { pool, .. } => pool.close().await,
+        }
+    }
+}
+
+async fn run_job<T, E>(
+    work: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send,
+    tx: Result<&mut Tx, DbError>,
+    reply: oneshot::Sender<Result<T, E>>,
+) -> Done
+where
+    T: Send + 'static,
+    E: From<DbError> + Send + 'static,
+{
+    let outcome = match tx {
+        Ok(tx) => AssertUnwindSafe(async move { work(tx).await })
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(DbError::Panicked.into())),
+        Err(error) => Err(error.into()),
+    };
+    let keep = outcome.is_ok();
+    let settle: Settle = Box::new(move |committed| {
+        let answer = match committed {
+            Ok(()) => outcome,
+            Err(error) => outcome.and(Err(error.into())),
+        };
+        // A caller that has gone does not need its answer; the transaction stands all the same.
+        drop(reply.send(answer));
+    });
+    Done { keep, settle }
+}
+
+async fn commit_in_batches(pool: AnyPool, mut jobs: mpsc::Receiver<Job>, outbox_written: Arc<Notify>) {
+    while let Some(first) = jobs.recv().await {
+        let mut settles = Vec::new();
+        let committed = match begin(&pool, "BEGIN IMMEDIATE").await {
+            Ok(mut tx) => {
+                let kept = run_waiting(&mut tx, first, &mut jobs, &mut settles).await;
+                tx.end(kept, &outbox_written).await
+            }
+            Err(error) => refuse(first, error, &mut settles).await,
+        };
+        settle_all(settles, &committed);
+    }
+}
+
+/// Runs a closure and all that have come to wait meanwhile; whether there is anything to commit.
+async fn run_waiting(
+    tx: &mut Tx,
+    first: Job,
+    jobs: &mut mpsc::Receiver<Job>,
+    settles: &mut Vec<Settle>,
+) -> Result<bool, DbError> {
+    if jobs.is_empty() {
+        // Alone it needs no savepoint: the whole transaction is its own.
+        let done = first(Ok(tx)).await;
+        settles.push(done.settle);
+        return Ok(done.keep);
+    }
+    let mut next = Some(first);
+    let mut any_kept = false;
+    while let Some(job) = next {
+        any_kept |= run_in_savepoint(tx, job, settles).await?;
+        next = if settles.len() < BATCH { jobs.try_recv().ok() } else { None };
+    }
+    Ok(any_kept)
+}
+
+async fn run_in_savepoint(tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> Result<bool, DbError> {
+    if let Err(error) = tx.run("SAVEPOINT job").await {
+        return refuse(job, error, settles).await.map(|()| false);
+    }
+    let (wrote_outbox, bells) = (tx.wrote_outbox, tx.bells.len());
+    let done = job(Ok(tx)).await;
+    settles.push(done.settle);
+    if !done.keep {
+        tx.wrote_outbox = wrote_outbox;
+        tx.bells.truncate(bells);
+        tx.run("ROLLBACK TO job").await?;
+    }
+    tx.run("RELEASE job").await?;
+    Ok(done.keep)
+}
+
+async fn commit_alone(pool: AnyPool, job: Job, outbox_written: Arc<Notify>) {
+    let mut settles = Vec::new();
+    let committed = match begin(&pool, "BEGIN").await {
+        Ok(mut tx) => {
+            let done = job(Ok(&mut tx)).await;
+            settles.push(done.settle);
+            tx.end(Ok(done.keep), &outbox_written).await
+        }
+        Err(error) => refuse(job, error, &mut settles).await,
+    };
+    settle_all(settles, &committed);
+}
+
+/// Lets a closure tell its caller that there was no transaction for it.
+async fn refuse(job: Job, error: DbError, settles: &mut Vec<Settle>) -> Result<(), DbError> {
+    settles.push(job(Err(error.clone())).await.settle);
+    Err(error)
+}
+
+fn settle_all(settles: Vec<Settle>, committed: &Result<(), DbError>) {
+    for settle in settles {
+        settle(committed.clone());
+    }
+}
+
+async fn begin(pool: &AnyPool, statement: &'static str) -> Result<Tx, DbError> {
+    let mut tx = Tx { connection: pool.acquire().await?, wrote_outbox: false, bells: Vec::new() };
+    if let Err(error) = tx.run(statement).await {
+        tx.discard().await;
+        return Err(error);
+    }
+    Ok(tx)
+}
+
+impl Tx {
+    async fn end(mut self, kept: Result<bool, DbError>, outbox_written: &Notify) -> Result<(), DbError> {
+        let commits = matches!(kept, Ok(true));
+        let ended = match kept {
+            Ok(true) => self.run("COMMIT").await,
+            Ok(false) => self.run("ROLLBACK").await,
+            Err(error) => Err(error),
+        };
+        if ended.is_err() {
+            self.discard().await;
+            return ended;
+        }
+        if commits && self.wrote_outbox {
+            outbox_written.notify_one();
+        }
+        if commits {
+            self.bells.iter().for_each(|bell| bell.notify_one());
+        }
+        ended
+    }
+
+    /// A connection whose state is in doubt must not serve another transaction.
+    async fn discard(self) {
+        if let Err(error) = self.connection.close().await {
+            tracing::debug!(%error, "a broken connection could not be closed in order");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Takes messages in: effect and inbox row in one transaction, the offset stored after it.
+//!
+//! Messages are processed in the order in which they arrive, as many as are there in one transaction. If one
+//! fails they are done again one by one, so that only the bad one is parked.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+
+use super::message::{HandlerError, Handling, Message};
+use super::{dead_letter, inbox, kafka};
+use crate::config::Kafka;
+use crate::{Chassis, Db, DbError, Lifecycle, StartError, Tx};
+
+/// Messages in one transaction at most.
+pub(super) const BATCH: usize = 256;
+/// Of a key or a header.
+const LONGEST_TEXT: usize = 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Without a word of trouble from the broker.
+const WELL_AFTER: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a service does with a message.
+pub type Handler = Arc<dyn for<'t> Fn(&'t mut Tx, &'t Message) -> Handling<'t> + Send + Sync>;
+
+/// Starts consuming in the background.
+pub fn start(chassis: &Chassis, db: &Db, settings: &Kafka, handler: Handler) -> Result<(), StartError> {
+    let consumer = kafka::consumer(settings).map_err(|error| StartError::Other(format!("kafka consumer: {error}")))?;
+    let intake = Intake { lifecycle: chassis.lifecycle.clone(), db: db.clone(), handler, consumer };
+    let settings = settings.clone();
+    chassis.lifecycle.spawn_background("consumer", async move {
+        tokio::select! {
+            () = intake.subscribe(&settings) => intake.run().await,
+            () = intake.lifecycle.stopping() => {}
+        }
+        Ok::<(), Infallible>(())
+    });
+    Ok(())
+}
+
+struct Intake {
+    lifecycle: Lifecycle,
+    db: Db,
+    handler: Handler,
+    consumer: kafka::Reader,
+}
+
+impl Intake {
+    async fn subscribe(&self, settings: &Kafka) {
+        loop {
+            let made = kafka::ensure_topic(settings).await;
+            let subscribed =
+                made.and_then(|()| self.consumer.subscribe(&[&settings.topic]).map_err(|error| error.to_string()));
+            let Err(reason) = subscribed else { return self.lifecycle.is_well("consumer") };
+            self.lifecycle.is_troubled("consumer", &reason);
+            tracing::warn!(reason, "cannot subscribe yet");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn run(self) {
+        // Received but not yet processed.
+        let mut waiting = Vec::new();
+        loop {
+            if waiting.is_empty() {
+                tokio::select! {
+                    received = self.consumer.recv() => self.add(&mut waiting, received),
+                    // A broker that is away is complained of far more often.
+                    () = tokio::time::sleep(WELL_AFTER) => self.lifecycle.is_well("consumer"),
+                    () = self.lifecycle.stopping() => break,
+                };
+            }
+            while waiting.len() < BATCH {
+                let Some(received) = self.consumer.recv().now_or_never() else { break };
+                self.add(&mut waiting, received);
+            }
+            let batch = std::mem::take(&mut waiting);
+            if !batch.is_empty() && !self.take_in_at_last(batch, &mut waiting).await {
+                break;
+            }
+        }
+        // Leaves the group with what is done written down; it may ask the broker, so not on the async thread.
+        let consumer = self.consumer;
+        let left = tokio::task::spawn_blocking(move || consumer.commit_consumer_state(CommitMode::Sync)).await;
+        if let Ok(Err(error)) = left {
+            tracing::debug!(%error, "no offsets to commit at the end");
+        }
+    }
+
+    fn add(&self, batch: &mut Vec<Message>, received: Result<BorrowedMessage<'_>, KafkaError>) {
+        match received {
+            Ok(message) => {
+                self.lifecycle.is_well("consumer");
+                batch.push(owned(&message));
+            }
+            Err(error) => {
+                self.lifecycle.is_troubled("consumer", &error);
+                tracing::debug!(%error, "the broker cannot be read from");
+            }
+        }
+    }
+
+    /// Repeats until the batch is in the database. `false`: a stop came first.
+    async fn take_in_at_last(&self, batch: Vec<Message>, waiting: &mut Vec<Message>) -> bool {
+        let batch: Arc<[Message]> = batch.into();
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = take_in(&self.db, &self.handler, &batch).await {
+            self.lifecycle.is_troubled("database", &error);
+            tracing::warn!(error = crate::http::problem::chain(&error), "messages wait for the database");
+            if !self.rest(pause, waiting).await {
+                return false;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.lifecycle.is_well("database");
+        self.store_offsets(&batch);
+        true
+    }
+
+    /// Waits with the partitions paused, still polling, so that the broker does not take us for dead.
+    async fn rest(&self, pause: Duration, waiting: &mut Vec<Message>) -> bool {
+        let rested = tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = self.lifecycle.stopping() => false,
+            never = self.receive_paused(waiting) => match never {},
+        };
+        if let Err(error) = self.consumer.assignment().and_then(|assigned| self.consumer.resume(&assigned)) {
+            tracing::debug!(%error, "partitions could not be resumed");
+        }
+        rested
+    }
+
+    /// Paused partitions deliver nothing, but one assigned meanwhile is not paused: what it has brought is kept,
+    /// and it is paused then.
+    async fn receive_paused(&self, waiting: &mut Vec<Message>) -> Infallible {
+        loop {
+            if let Err(error) = self.consumer.assignment().and_then(|assigned| self.consumer.pause(&assigned)) {
+                tracing::debug!(%error, "partitions could not be paused");
+            }
+            let received = self.consumer.recv().await;
+            self.add(waiting, received);
+        }
+    }
+
+    fn store_offsets(&self, batch: &[Message]) {
+        let mut last: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+        for message in batch {
+            last.insert((&message.topic, message.partition), message.offset);
+        }
+        for ((topic, partition), offset) in last {
+            if let Err(error) = self.consumer.store_offset(topic, partition, offset) {
+                // The partition has gone to another consumer, which will read these again; the inbox knows them.
+                tracing::debug!(%error, partition, "an offset was not stored");
+            }
+        }
+    }
+}
+
+/// Processes messages in their order; an error means that the database is in trouble and nothing is lost.
+pub async fn take_in(db: &Db, handler: &Handler, batch: &Arc<[Message]>) -> Result<(), DbError> {
+    match process(db, handler, batch.clone(), 0..batch.len()).await {
+        Ok(()) => return Ok(()),
+        Err(HandlerError::Db(error)) if error.is_transient() => return Err(error),
+        Err(_) => {}
+    }
+    for index in 0..batch.len() {
+        match process(db, handler, batch.clone(), index..index + 1).await {
+            Ok(()) => {}
+            Err(HandlerError::Db(error)) if error.is_transient() => return Err(error),
+            Err(error) => dead_letter::park(db, &batch[index], &crate::http::problem::chain(&error)).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn process(
+    db: &Db,
+    handler: &Handler,
+    batch: Arc<[Message]>,
+    range: std::ops::Range<usize>,
+) -> Result<(), HandlerError> {
+    let handler = handler.clone();
+    db.write(move |tx| {
+        Box::pin(async move {
+            let any_parked = dead_letter::any_in_tx(tx).await?;
+            for message in &batch[range] {
+                if any_parked && dead_letter::holds_back_in_tx(tx, message).await? {
+                    return Err(HandlerError::Poison("waits behind a parked message of the same key".to_owned()));
+                }
+                if inbox::advance_in_tx(tx, message).await? {
+                    handle(tx, &handler, message).await?;
+                } else {
+                    metrics::counter!("inbox_duplicates_total").increment(1);
+                }
+            }
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// A handler that panics must park its message, not stop the consumer.
+pub(super) async fn handle(tx: &mut Tx, handler: &Handler, message: &Message) -> Result<(), HandlerError> {
+    let handling = message.trace().scope(handler(tx, message));
+    AssertUnwindSafe(handling)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(HandlerError::Poison("the handler panicked".to_owned())))
+}
+
+/// What one of the databases could not keep, or not in an index, is no text of ours: it must not stop a partition.
+fn text(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    (text.len() <= LONGEST_TEXT && !text.contains('\0')).then(|| text.to_owned())
+}
+
+pub(super) fn owned(message: &BorrowedMessage<'_>) -> Message {
+    let headers = message.headers().map(|headers| {
+        headers.iter().filter_map(|header| Some((header.key.to_owned(), text(header.value?)?))).collect()
+    });
+    Message {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().and_then(text),
+        headers: headers.unwrap_or_default(),
+        payload: message.payload().unwrap_or_default().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn a_key_that_a_database_could_not_keep_is_none() {
+        assert_eq!(text("예약-1".as_bytes()).as_deref(), Some("예약-1"));
+        for key in [&b"a\0b"[..], b"\xff", "k".repeat(3000).as_bytes()] {
+            assert_eq!(text(key), None);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Clients of the broker, configured in one place.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{ConsumerContext, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::FutureProducer;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::config::Kafka;
+
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub type Producer = FutureProducer<Quiet>;
+pub type Reader = StreamConsumer<Quiet>;
+
+/// Health and the log say that the broker is away; the library would say it again several times a second.
+#[derive(Clone)]
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure) => {
+                tracing::debug!(%error, reason, "the broker is away");
+            }
+            _ => tracing::warn!(%error, reason, "a client of the broker is in trouble"),
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+fn client(settings: &Kafka) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", &settings.brokers)
+        .set("client.id", &settings.group)
+        // A broker that comes back is found again within a second.
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.keepalive.enable", "true");
+    client
+}
+
+/// Idempotent, acknowledged by all replicas, and sent at once: the relay itself keeps many in flight.
+pub fn producer(settings: &Kafka) -> Result<Producer, KafkaError> {
+    client(settings)
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("linger.ms", "0")
+        .set("message.timeout.ms", "10000")
+        .set("queue.buffering.max.kbytes", "8192")
+        .create_with_context(Quiet)
+}
+
+/// Offsets are stored by hand after the database's commit; what is stored is committed each second.
+pub fn consumer(settings: &Kafka) -> Result<Reader, KafkaError> {
+    client(settings)
+        .set("group.id", &settings.group)
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "1000")
+        .set("enable.auto.offset.store", "false")
+        .set("session.timeout.ms", "10000")
+        .set("max.poll.interval.ms", "60000")
+        .set("queued.max.messages.kbytes", "2048")
+        .set("fetch.message.max.bytes", "1048576")
+        .create_with_context(Quiet)
+}
+
+/// Reads a topic outside any group: it commits nothing, so the group's own place stays. The library wants a
+/// group's name even for that.
+pub fn reader(settings: &Kafka) -> Result<Reader, KafkaError> {
+    client(settings)
+        .set("group.id", format!("{}-replay", settings.group))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", "2048")
+        .set("fetch.message.max.bytes", "1048576")
+        .create_with_context(Quiet)
+}
+
+/// Makes the topic where it is missing; on a cluster it is usually made beforehand.
+pub async fn ensure_topic(settings: &Kafka) -> Result<(), String> {
+    let (settings, runtime) = (settings.clone(), tokio::runtime::Handle::current());
+    // An admin client waits for its own thread when it is dropped, so not on the async thread.
+    tokio::task::spawn_blocking(move || runtime.block_on(make_topic(&settings)))
+        .await
+        .map_err(|error| error.to_string())?
+}
+
+async fn make_topic(settings: &Kafka) -> Result<(), String> {
+    let admin: AdminClient<Quiet> = client(settings).create_with_context(Quiet).map_err(|error| error.to_string())?;
+    let topic = NewTopic::new(&settings.topic, settings.partitions, TopicReplication::Fixed(settings.replication));
+    let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT));
+    let outcomes = admin.create_topics([&topic], &options).await.map_err(|error| error.to_string())?;
+    for outcome in outcomes {
+        match outcome {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            // The broker does not even look whether it is there; whoever may make topics has made it.
+            Err((_, RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed)) => {}
+            Err((topic, code)) => return Err(format!("topic {topic}: {code}")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! The listening side: the whole router with its layers, connections, and the drain at the end.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tower::Layer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::extract::BODY_LIMIT;
+use super::problem::Problem;
+use super::{actuator, docs, edge};
+use crate::config::Http;
+use crate::lifecycle::stop_signal;
+use crate::{Chassis, StartError};
+
+/// Waiting connections the kernel holds for us; a burst beyond it is refused by the kernel.
+const BACKLOG: u32 = 4096;
+/// hyper's buffer for a head; the edge refuses far smaller heads with a proper answer.
+const HEAD_BUFFER: usize = 64 * 1024;
+
+pub type Service = NormalizePath<Router>;
+
+pub struct Listener {
+    pub address: SocketAddr,
+    inner: TcpListener,
+}
+
+pub async fn listen(http: &Http) -> Result<Listener, StartError> {
+    let address = format!("{}:{}", http.host, http.port);
+    let failed = |source| StartError::Listen { address: address.clone(), source };
+    let resolved = tokio::net::lookup_host(&address)
+        .await
+        .map_err(failed)?
+        .next()
+        .ok_or_else(|| failed(ErrorKind::AddrNotAvailable.into()))?;
+    let socket = if resolved.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(resolved).map_err(failed)?;
+    let inner = socket.listen(BACKLOG).map_err(failed)?;
+    let address = inner.local_addr().map_err(failed)?;
+    Ok(Listener { address, inner })
+}
+
+/// The whole service as it is served, and as tests call it.
+pub fn service(chassis: &Chassis, api: OpenApiRouter, metrics: PrometheusHandle) -> Service {
+    let (api, document) = api.split_for_parts();
+    let router = api
+        .merge(actuator::router(chassis, metrics))
+        .merge(docs::router(chassis.about, document))
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed")
+                .detail("This address does not know that method; Allow lists those it knows.")
+        })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(CatchPanicLayer::custom(edge::panicked))
+        .layer(from_fn_with_state(chassis.lifecycle.clone(), edge::edge));
+    NormalizePathLayer::trim_trailing_slash().layer(router)
+}
+
+/// Serves until a signal or a crashed task asks for a stop, then drains.
+pub async fn until_stopped(chassis: &Chassis, listener: Listener, service: Service) -> Result<(), StartError> {
+    let lifecycle = &chassis.lifecycle;
+    let connections = GracefulShutdown::new();
+    let stopped = async {
+        tokio::select! {
+            signal = stop_signal() => match signal {
+                Ok(signal) => tracing::info!(signal, "stopping"),
+                Err(error) => tracing::error!(%error, "signals cannot be received; stopping"),
+            },
+            () = lifecycle.draining() => {}
+        }
+        lifecycle.drain();
+        tokio::time::sleep(chassis.config.http.lame_duck).await;
+    };
+    tokio::select! {
+        () = accept(&listener.inner, &connections, &service, chassis.config.http.header_timeout) => {}
+        () = stopped => {}
+    }
+    drop(listener);
+
+    let graceful = async {
+        connections.shutdown().await;
+        lifecycle.finish().await;
+    };
+    tokio::select! {
+        drained = tokio::time::timeout(chassis.config.http.drain_timeout, graceful) => {
+            if drained.is_err() {
+                tracing::warn!("the drain timeout passed with work still running; what is left is cut off");
+            }
+        }
+        _ = stop_signal() => tracing::warn!("asked to stop a second time; what is left is cut off"),
+    }
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, connections: &GracefulShutdown, service: &Service, header_timeout: Duration) {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(HEAD_BUFFER);
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: others must end before this goes on.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        serve_connection(stream, peer, &server, connections, service.clone());
+    }
+}
+
+/// Requests carry the peer's address as `ConnectInfo<SocketAddr>`.
+fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: &http1::Builder,
+    connections: &GracefulShutdown,
+    service: Service,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended before it began");
+        return;
+    }
+    let service =
+        tower::util::MapRequest::new(service, move |mut request: hyper::Request<hyper::body::Incoming>| -> Request {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.map(axum::body::Body::new)
+        });
+    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let watched = connections.watch(connection);
+    tokio::spawn(async move {
+        // Clients that go away in the middle are daily weather.
+        if let Err(error) = watched.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    });
+}

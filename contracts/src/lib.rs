@@ -1,0 +1,7 @@
+//! The words that cross a service border: events, requests, roles. No behaviour.
+
+pub mod events;
+pub mod roles;
+pub mod visits;
+
+pub use events::Event;

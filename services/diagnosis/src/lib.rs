@@ -1,0 +1,67 @@
+//! Diagnosis: accepts visits by the clinic's policy, keeps the medical records, and follows the reservations.
+
+mod accept;
+mod cancel;
+mod capacity;
+mod change;
+pub mod config;
+mod confirm;
+mod date;
+pub mod domain;
+pub mod error;
+pub mod events;
+pub mod http;
+mod policy;
+pub mod store;
+mod treat;
+
+use std::sync::Arc;
+
+use chassis::events::{consumer, dead_letter, relay};
+use chassis::{About, Chassis, Clock, Db, StartError, auth};
+use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use config::Config;
+
+pub const ABOUT: About = About {
+    name: "diagnosis",
+    version: env!("CARGO_PKG_VERSION"),
+    summary: "Accepts visits by the clinic's policy and keeps the medical records of the animal hospital.",
+    port: 8083,
+    defaults: include_str!("config.toml"),
+};
+
+/// What every request and every event works with.
+#[derive(Clone)]
+pub struct App {
+    pub db: Db,
+    pub clock: Clock,
+    pub clinic: Arc<config::Clinic>,
+    pub treatment: Arc<config::Treatment>,
+    /// A permit for each visit that may be in the making.
+    places: Arc<Semaphore>,
+}
+
+impl App {
+    pub fn new(db: Db, clock: Clock, config: &Config) -> Self {
+        let places = Semaphore::new(config.treatment.max_concurrency.get() as usize);
+        Self {
+            db,
+            clock,
+            clinic: Arc::new(config.clinic.clone()),
+            treatment: Arc::new(config.treatment.clone()),
+            places: Arc::new(places),
+        }
+    }
+}
+
+pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, StartError> {
+    let db = chassis.open(&config.database, store::MIGRATIONS).await?;
+    let app = App::new(db.clone(), chassis.clock.clone(), &config);
+    let handler = events::handler(app.clone());
+    relay::start(chassis, &db, &config.kafka)?;
+    consumer::start(chassis, &db, &config.kafka, handler.clone())?;
+    let api = http::router(app).merge(dead_letter::routes(chassis, &db, handler));
+    Ok(auth::protect(&chassis.verifier, api))
+}

@@ -1,0 +1,9 @@
+use chassis::config::{Database, Kafka};
+use serde::Deserialize;
+
+/// The meaning of each setting is in `config.toml`.
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    pub database: Database,
+    pub kafka: Kafka,
+}

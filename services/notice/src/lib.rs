@@ -1,0 +1,57 @@
+//! Messages to customers: one for each change of state, sent through a channel until it has arrived.
+
+mod channel;
+pub mod config;
+pub mod domain;
+mod error;
+pub mod events;
+mod http;
+mod mask;
+mod note;
+pub mod sender;
+pub mod store;
+pub mod template;
+
+use std::sync::Arc;
+
+use chassis::events::{consumer, dead_letter};
+use chassis::{About, Chassis, Clock, Db, StartError, auth};
+use tokio::sync::Notify;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use config::Config;
+use sender::Sender;
+use template::Templates;
+
+pub const ABOUT: About = About {
+    name: "notice",
+    version: env!("CARGO_PKG_VERSION"),
+    summary: "Tells customers of each change of their reservation.",
+    port: 8082,
+    defaults: include_str!("config.toml"),
+};
+
+/// What every use case works with.
+#[derive(Clone)]
+pub struct App {
+    pub db: Db,
+    pub clock: Clock,
+    pub templates: Arc<Templates>,
+    /// Rung when there is something to send.
+    pub bell: Arc<Notify>,
+}
+
+pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, StartError> {
+    let db = chassis.open(&config.database, store::MIGRATIONS).await?;
+    let app =
+        App { db, clock: chassis.clock.clone(), templates: Arc::new(config.templates), bell: Arc::new(Notify::new()) };
+    let sender = Sender::new(&app, &chassis.lifecycle, config.channel)?;
+    chassis.lifecycle.spawn_background("sender", sender.run());
+    consumer::start(chassis, &app.db, &config.kafka, events::handler(&app))?;
+    Ok(router(chassis, app))
+}
+
+pub fn router(chassis: &Chassis, app: App) -> OpenApiRouter {
+    let letters = dead_letter::routes(chassis, &app.db, events::handler(&app));
+    auth::protect(&chassis.verifier, http::routes(app).merge(letters))
+}
