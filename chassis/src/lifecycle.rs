@@ -123,8 +123,11 @@ impl Lifecycle {
     /// Only the change is told: some troubles are met many times a second.
     fn set_health(&self, part: &'static str, trouble: Option<String>) {
         let mut troubles = self.inner.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = troubles.insert(part, trouble.clone()).flatten();
-        match (before, trouble) {
+        let before = troubles.insert(part, trouble.clone());
+        if before.as_ref().map(Option::is_none) != Some(trouble.is_none()) {
+            metrics::gauge!("component_up", "component" => part).set(f64::from(u8::from(trouble.is_none())));
+        }
+        match (before.flatten(), trouble) {
             (None, Some(reason)) => tracing::warn!(part, reason, "in trouble"),
             (Some(_), None) => tracing::info!(part, "well again"),
             _ => {}

@@ -12,7 +12,8 @@ use crate::auth::Verifier;
 use crate::config::{self, ChassisConfig, ConfigError, Database, Settings};
 use crate::db::{Db, Migration};
 use crate::http::server;
-use crate::{Clock, Lifecycle, SettingError, telemetry};
+use crate::telemetry::{self, Measurements};
+use crate::{Clock, Lifecycle, SettingError};
 
 /// What blocking calls get at the very end, when all that was promised is done.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -60,6 +61,7 @@ pub struct Chassis {
     pub lifecycle: Lifecycle,
     pub clock: Clock,
     pub verifier: Verifier,
+    pub measurements: Measurements,
 }
 
 impl Chassis {
@@ -67,6 +69,8 @@ impl Chassis {
     pub async fn open(&self, settings: &Database, migrations: &[Migration]) -> Result<Db, StartError> {
         let db = Db::open(settings, migrations).await?;
         self.lifecycle.close_at_end(db.clone());
+        let measured = db.clone();
+        self.measurements.add(move || measured.clone().measure());
         Ok(db)
     }
 }
@@ -194,7 +198,8 @@ where
     let listener = server::listen(&config.http).await?;
     let clock = Clock::system();
     let verifier = Verifier::new(&config.auth, clock.clone())?;
-    let chassis = Chassis { about, config, lifecycle, clock, verifier };
+    let chassis = Chassis { about, config, lifecycle, clock, verifier, measurements: Measurements::default() };
+    telemetry::start_metrics(about, &chassis.lifecycle, metrics.clone());
 
     let api = build(own, &chassis).await?;
     let service = server::service(&chassis, api, metrics);

@@ -19,6 +19,7 @@ use crate::db::Migration;
 use crate::events::Message;
 use crate::http::server;
 use crate::http::server::Service;
+use crate::telemetry::Measurements;
 use crate::{About, Chassis, Clock, Db, Lifecycle, Secret};
 
 /// Set by the test script; without it only SQLite is tested.
@@ -120,7 +121,14 @@ impl Rig {
         };
         let verifier = Verifier::new(&config.auth, clock.clone()).unwrap_or_else(|error| panic!("{error}"));
         verifier.install_keys(&keys);
-        let chassis = Chassis { about, config, lifecycle: Lifecycle::default(), clock, verifier };
+        let chassis = Chassis {
+            about,
+            config,
+            lifecycle: Lifecycle::default(),
+            clock,
+            verifier,
+            measurements: Measurements::default(),
+        };
         Self { chassis, issuer }
     }
 

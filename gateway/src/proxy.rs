@@ -14,6 +14,7 @@ use axum::http::uri::{PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use chassis::http::edge::known;
 use chassis::http::extract::{BODY_LIMIT, TIMEOUT_HEADER};
 use chassis::http::problem::{Problem, chain};
 use chassis::http::trace::{REQUEST_ID, TraceContext};
@@ -21,6 +22,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::error::Elapsed;
 
 use crate::App;
 use crate::config::ProxySettings;
@@ -98,9 +100,12 @@ impl Proxied {
         let uri = address(upstream, parts.uri.path_and_query().cloned());
         let spare = (is_safe && upload.is_end_stream())
             .then(|| outgoing(parts.method.clone(), uri.clone(), parts.headers.clone(), Upload::empty()));
+        let method = parts.method.clone();
         let outgoing = outgoing(parts.method, uri, parts.headers, upload);
 
+        let asked = Instant::now();
         let answer = tokio::time::timeout(self.route.timeout, self.send(outgoing, spare)).await;
+        self.record(&method, asked, &answer);
         match answer {
             Ok(Ok(answer)) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => Ok(passed_back(answer, is_head)),
             Ok(Ok(_)) => Err(Error::Failed { service: upstream.name.clone(), is_safe }),
@@ -159,8 +164,30 @@ impl Proxied {
         let (Err(error), Some(spare)) = (&first, spare) else { return first };
         let service = &self.route.upstream.name;
         tracing::debug!(service, error = chain(error), "a request is tried once more");
-        metrics::counter!("gateway_retries_total", "service" => service.clone()).increment(1);
+        metrics::counter!("gateway_retries_total", "peer_service" => service.clone()).increment(1);
         self.app.client.request(spare).await
+    }
+
+    fn record(
+        &self,
+        method: &Method,
+        asked: Instant,
+        answer: &Result<Result<hyper::Response<Incoming>, legacy::Error>, Elapsed>,
+    ) {
+        let (status, error) = match answer {
+            Ok(Ok(answer)) => (answer.status().as_u16().to_string(), ""),
+            Ok(Err(error)) if error.is_connect() => (String::new(), "connect"),
+            Ok(Err(_)) => (String::new(), "broken"),
+            Err(_) => (String::new(), "timeout"),
+        };
+        metrics::histogram!(
+            "http_client_request_duration_seconds",
+            "peer_service" => self.route.upstream.name.clone(),
+            "http_request_method" => known(method),
+            "http_response_status_code" => status,
+            "error_type" => error
+        )
+        .record(asked.elapsed());
     }
 
     fn explained(&self, error: &legacy::Error, watch: &Watch, is_safe: bool) -> Error {
@@ -171,7 +198,6 @@ impl Proxied {
         }
         let service = self.route.upstream.name.clone();
         let reason = chain(error);
-        metrics::counter!("gateway_upstream_failures_total", "service" => service.clone()).increment(1);
         if error.is_connect() {
             tracing::warn!(service, reason, "a service cannot be reached");
             return Error::Unavailable { service };

@@ -21,6 +21,7 @@ pub use credentials::{Credentials, CredentialsSettings};
 
 use crate::SettingError;
 use crate::config::duration;
+use crate::http::edge::known;
 use crate::http::extract::TIMEOUT_HEADER;
 use crate::http::problem::{MEDIA_TYPE, chain};
 use crate::http::trace::{TRACEPARENT, TraceContext};
@@ -113,14 +114,20 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<Answer, CallError> {
         let started = Instant::now();
-        let outcome = self.send_within_limits(method, path, body, started).await;
-        let label = match &outcome {
-            Ok(answer) => answer.status.as_u16().to_string(),
-            Err(CallError::NotDone(_)) => "not_done".to_owned(),
-            Err(CallError::Unknown(_)) => "unknown".to_owned(),
+        let outcome = self.send_within_limits(method.clone(), path, body, started).await;
+        let (status, error) = match &outcome {
+            Ok(answer) => (answer.status.as_u16().to_string(), ""),
+            Err(CallError::NotDone(_)) => (String::new(), "not_done"),
+            Err(CallError::Unknown(_)) => (String::new(), "unknown"),
         };
-        metrics::histogram!("http_client_request_duration_seconds", "target" => self.inner.target, "status" => label)
-            .record(started.elapsed());
+        metrics::histogram!(
+            "http_client_request_duration_seconds",
+            "peer_service" => self.inner.target,
+            "http_request_method" => known(&method),
+            "http_response_status_code" => status,
+            "error_type" => error
+        )
+        .record(started.elapsed());
         outcome
     }
 

@@ -5,6 +5,7 @@
 
 mod connect;
 mod error;
+mod measure;
 mod migrate;
 mod write;
 

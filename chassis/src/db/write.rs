@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use sqlx::pool::PoolConnection;
@@ -87,6 +88,7 @@ impl Writer {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        let asked = Instant::now();
         let (reply, answer) = oneshot::channel();
         // The closure may run in another task, and what it publishes belongs to this trace.
         let trace = TraceContext::current().unwrap_or_else(TraceContext::root);
@@ -98,7 +100,18 @@ impl Writer {
                 tokio::spawn(commit_alone(pool.clone(), job, outbox_written.clone()));
             }
         }
-        answer.await.unwrap_or_else(|_| Err(DbError::Closed.into()))
+        let answer = answer.await.unwrap_or_else(|_| Err(DbError::Closed.into()));
+        metrics::histogram!("db_client_operation_duration_seconds", "db_operation_name" => "write")
+            .record(asked.elapsed());
+        answer
+    }
+
+    /// The pool that nobody reads through.
+    pub fn own_pool(&self) -> Option<&AnyPool> {
+        match self {
+            Self::Batched { pool, .. } => Some(pool),
+            Self::Pooled { .. } => None,
+        }
     }
 
     pub async fn close(&self) {
@@ -214,12 +227,24 @@ fn settle_all(settles: Vec<Settle>, committed: &Result<(), DbError>) {
 }
 
 async fn begin(pool: &AnyPool, statement: &'static str) -> Result<Tx, DbError> {
+    let begun = try_begin(pool, statement).await;
+    if begun.is_err() {
+        count("failed");
+    }
+    begun
+}
+
+async fn try_begin(pool: &AnyPool, statement: &'static str) -> Result<Tx, DbError> {
     let mut tx = Tx { connection: pool.acquire().await?, wrote_outbox: false, bells: Vec::new() };
     if let Err(error) = tx.run(statement).await {
         tx.discard().await;
         return Err(error);
     }
     Ok(tx)
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("db_transactions_total", "outcome" => outcome).increment(1);
 }
 
 impl Tx {
@@ -231,9 +256,11 @@ impl Tx {
             Err(error) => Err(error),
         };
         if ended.is_err() {
+            count("failed");
             self.discard().await;
             return ended;
         }
+        count(if commits { "committed" } else { "rolled_back" });
         if commits && self.wrote_outbox {
             outbox_written.notify_one();
         }

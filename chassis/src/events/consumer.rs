@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
 use super::message::{HandlerError, Handling, Message};
-use super::{dead_letter, inbox, kafka};
+use super::{dead_letter, inbox, kafka, lag};
 use crate::config::Kafka;
 use crate::{Chassis, Db, DbError, Lifecycle, StartError, Tx};
 
@@ -34,6 +35,10 @@ pub type Handler = Arc<dyn for<'t> Fn(&'t mut Tx, &'t Message) -> Handling<'t> +
 /// Starts consuming in the background.
 pub fn start(chassis: &Chassis, db: &Db, settings: &Kafka, handler: Handler) -> Result<(), StartError> {
     let consumer = kafka::consumer(settings).map_err(|error| StartError::Other(format!("kafka consumer: {error}")))?;
+    let consumer = Arc::new(consumer);
+    let (reading, parking) = (Arc::downgrade(&consumer), db.clone());
+    chassis.measurements.add(move || lag::measure(reading.clone()));
+    chassis.measurements.add(move || dead_letter::measure(parking.clone()));
     let intake = Intake { lifecycle: chassis.lifecycle.clone(), db: db.clone(), handler, consumer };
     let settings = settings.clone();
     chassis.lifecycle.spawn_background("consumer", async move {
@@ -50,7 +55,7 @@ struct Intake {
     lifecycle: Lifecycle,
     db: Db,
     handler: Handler,
-    consumer: kafka::Reader,
+    consumer: Arc<kafka::Reader>,
 }
 
 impl Intake {
@@ -111,7 +116,7 @@ impl Intake {
     /// Repeats until the batch is in the database. `false`: a stop came first.
     async fn take_in_at_last(&self, batch: Vec<Message>, waiting: &mut Vec<Message>) -> bool {
         let batch: Arc<[Message]> = batch.into();
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, started) = (FIRST_PAUSE, Instant::now());
         while let Err(error) = take_in(&self.db, &self.handler, &batch).await {
             self.lifecycle.is_troubled("database", &error);
             tracing::warn!(error = crate::http::problem::chain(&error), "messages wait for the database");
@@ -122,6 +127,8 @@ impl Intake {
         }
         self.lifecycle.is_well("database");
         self.store_offsets(&batch);
+        metrics::histogram!("messaging_process_duration_seconds").record(started.elapsed());
+        record(&batch);
         true
     }
 
@@ -205,6 +212,16 @@ async fn process(
         })
     })
     .await
+}
+
+/// How many were taken in, and how long after they were written down by who published them.
+fn record(batch: &[Message]) {
+    metrics::counter!("messaging_client_consumed_messages_total").increment(batch.len() as u64);
+    let now = Timestamp::now();
+    let times = batch.iter().filter_map(|message| message.header("ce_time")?.parse::<Timestamp>().ok());
+    for time in times {
+        metrics::histogram!("messaging_delay_seconds").record(now.duration_since(time).as_secs_f64().max(0.0));
+    }
 }
 
 /// A handler that panics must park its message, not stop the consumer.

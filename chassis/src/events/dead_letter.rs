@@ -78,6 +78,16 @@ async fn park_in_tx(tx: &mut Tx, message: &Message, reason: String) -> Result<bo
     Ok(true)
 }
 
+/// How many wait for someone to redrive or discard them.
+pub async fn measure(db: Db) {
+    let counted = sqlx::query_as("SELECT COUNT(*) FROM dead_letter").fetch_one(db.reader()).await;
+    let (parked,): (i64,) = match counted {
+        Ok(row) => row,
+        Err(error) => return tracing::debug!(%error, "parked messages cannot be counted"),
+    };
+    metrics::gauge!("dead_letters").set(parked as f64);
+}
+
 /// The usual case is an empty table, found out once a batch.
 pub async fn any_in_tx(tx: &mut Tx) -> Result<bool, DbError> {
     let row: Option<(i64,)> = sqlx::query_as("SELECT id FROM dead_letter LIMIT 1").fetch_optional(&mut **tx).await?;

@@ -5,6 +5,7 @@ pub mod consumer;
 pub mod dead_letter;
 pub mod inbox;
 mod kafka;
+mod lag;
 mod lease;
 pub mod message;
 pub mod outbox;

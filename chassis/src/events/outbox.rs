@@ -1,7 +1,7 @@
 //! What is to be published commits with the change that caused it.
 
 use crate::http::trace::TraceContext;
-use crate::{DbError, Tx};
+use crate::{Clock, Db, DbError, Tx};
 
 /// An event on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,4 +31,16 @@ pub async fn append_in_tx(tx: &mut Tx, event: &NewEvent, now_ms: i64) -> Result<
     .await?;
     tx.mark_outbox_written();
     Ok(())
+}
+
+/// How much waits to be published, and for how long the oldest of it.
+pub async fn measure(db: Db, clock: Clock) {
+    let asked = sqlx::query_as("SELECT COUNT(*), MIN(created_at) FROM outbox").fetch_one(db.reader()).await;
+    let (waiting, oldest): (i64, Option<i64>) = match asked {
+        Ok(row) => row,
+        Err(error) => return tracing::debug!(%error, "the outbox cannot be measured"),
+    };
+    let age_ms = oldest.map_or(0, |oldest| (clock.now_ms() - oldest).max(0));
+    metrics::gauge!("outbox_waiting").set(waiting as f64);
+    metrics::gauge!("outbox_oldest_age_seconds").set(age_ms as f64 / 1000.0);
 }

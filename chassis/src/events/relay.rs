@@ -17,8 +17,8 @@ use rdkafka::util::Timeout;
 use sqlx::AssertSqlSafe;
 use tokio::time::Instant;
 
-use super::kafka;
 use super::lease::Lease;
+use super::{kafka, outbox};
 use crate::config::Kafka;
 use crate::http::problem::chain;
 use crate::{Chassis, Db, DbError, Lifecycle, StartError};
@@ -63,6 +63,8 @@ pub fn start(chassis: &Chassis, db: &Db, settings: &Kafka) -> Result<(), StartEr
         lease: Lease::new(),
         resting: HashMap::new(),
     };
+    let (measured, clock) = (db.clone(), chassis.clock.clone());
+    chassis.measurements.add(move || outbox::measure(measured.clone(), clock.clone()));
     chassis.lifecycle.spawn_background("relay", async move {
         tokio::select! {
             () = topic_exists(&relay.settings, &relay.chassis.lifecycle) => relay.run().await,
@@ -113,7 +115,9 @@ impl Relay {
 
     /// Publishes one wave; how many the broker took.
     async fn publish_waiting(&mut self) -> Result<usize, String> {
-        let Some(epoch) = self.lease.epoch(&self.db).await.map_err(|error| chain(&error))? else { return Ok(0) };
+        let epoch = self.lease.epoch(&self.db).await;
+        metrics::gauge!("relay_leader").set(f64::from(u8::from(matches!(epoch, Ok(Some(_))))));
+        let Some(epoch) = epoch.map_err(|error| chain(&error))? else { return Ok(0) };
         let wave = self.next_wave().await.map_err(|error| chain(&error))?;
         if wave.is_empty() || !self.lease.is_trusted(&self.db) {
             if wave.is_empty() && self.resting.is_empty() {

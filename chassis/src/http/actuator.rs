@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use super::problem::Problem;
+use crate::telemetry::Measurements;
 use crate::{About, Chassis, Lifecycle};
 
 #[derive(Clone)]
@@ -19,10 +20,16 @@ struct Actuator {
     about: About,
     lifecycle: Lifecycle,
     metrics: PrometheusHandle,
+    measurements: Measurements,
 }
 
 pub fn router(chassis: &Chassis, metrics: PrometheusHandle) -> Router {
-    let actuator = Actuator { about: chassis.about, lifecycle: chassis.lifecycle.clone(), metrics };
+    let actuator = Actuator {
+        about: chassis.about,
+        lifecycle: chassis.lifecycle.clone(),
+        metrics,
+        measurements: chassis.measurements.clone(),
+    };
     Router::new()
         .route("/actuator/health", get(health))
         .route("/actuator/health/liveness", get(liveness))
@@ -71,5 +78,6 @@ async fn info(State(actuator): State<Actuator>) -> Json<serde_json::Value> {
 }
 
 async fn render_metrics(State(actuator): State<Actuator>) -> impl IntoResponse {
+    actuator.measurements.take().await;
     ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], actuator.metrics.render())
 }

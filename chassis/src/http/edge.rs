@@ -39,14 +39,16 @@ pub async fn edge(State(lifecycle): State<Lifecycle>, mut request: Request, next
     }
     metrics::histogram!(
         "http_server_request_duration_seconds",
-        "method" => known(&method), "route" => route, "status" => response.status().as_u16().to_string()
+        "http_request_method" => known(&method),
+        "http_route" => route,
+        "http_response_status_code" => response.status().as_u16().to_string()
     )
     .record(started.elapsed());
     response
 }
 
 /// A client may send any word as a method; each would be a series of its own.
-fn known(method: &Method) -> &'static str {
+pub fn known(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

@@ -4,5 +4,6 @@ mod client;
 mod consumer;
 mod db;
 mod lifecycle;
+mod metrics;
 mod service;
 mod tokens;

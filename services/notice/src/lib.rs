@@ -46,9 +46,23 @@ pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, S
     let app =
         App { db, clock: chassis.clock.clone(), templates: Arc::new(config.templates), bell: Arc::new(Notify::new()) };
     let sender = Sender::new(&app, &chassis.lifecycle, config.channel)?;
+    let measured = app.clone();
+    chassis.measurements.add(move || measure(measured.clone()));
     chassis.lifecycle.spawn_background("sender", sender.run());
     consumer::start(chassis, &app.db, &config.kafka, events::handler(&app))?;
     Ok(router(chassis, app))
+}
+
+/// What still waits for its channel or its recipient.
+async fn measure(app: App) {
+    let unsent = match store::unsent(&app.db).await {
+        Ok(unsent) => unsent,
+        Err(error) => return tracing::debug!(%error, "notices cannot be counted"),
+    };
+    let age_ms = unsent.oldest.map_or(0, |oldest| (app.clock.now_ms() - oldest).max(0));
+    metrics::gauge!("notices_pending").set(unsent.pending as f64);
+    metrics::gauge!("notices_pending_oldest_age_seconds").set(age_ms as f64 / 1000.0);
+    metrics::gauge!("notices_without_recipient").set(unsent.waiting as f64);
 }
 
 pub fn router(chassis: &Chassis, app: App) -> OpenApiRouter {

@@ -158,6 +158,7 @@ impl Sender {
         let before = self.app.clock.now_ms() - millis(self.settings.max_age);
         let given_up = store::give_up_waiting(&self.app.db, before).await?;
         if given_up > 0 {
+            metrics::counter!("notices_sent_total", "outcome" => "no_recipient").increment(given_up);
             tracing::error!(notices = given_up, "notices were given up: nobody is known to send them to");
         }
         Ok(given_up)

@@ -163,6 +163,23 @@ pub async fn claim(db: &Db, now_ms: i64, until_ms: i64, limit: i64) -> Result<Ve
     .await
 }
 
+/// What has not been sent, and since when the oldest waits for its channel.
+pub struct Unsent {
+    pub pending: i64,
+    pub oldest: Option<i64>,
+    pub waiting: i64,
+}
+
+pub async fn unsent(db: &Db) -> Result<Unsent, DbError> {
+    let (pending, oldest, waiting) = sqlx::query_as(
+        "SELECT COUNT(*), MIN(created_at), (SELECT COUNT(*) FROM notice WHERE state = 'WAITING')
+         FROM notice WHERE state = 'PENDING'",
+    )
+    .fetch_one(db.reader())
+    .await?;
+    Ok(Unsent { pending, oldest, waiting })
+}
+
 /// How a try to send ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {

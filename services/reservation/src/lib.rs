@@ -57,6 +57,8 @@ pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, S
     let db = chassis.open(&config.database, store::MIGRATIONS).await?;
     chassis::events::relay::start(chassis, &db, &config.kafka)?;
     let app = App::new(chassis, db, config.diagnosis, Credentials::new(config.credentials))?;
+    let measured = app.clone();
+    chassis.measurements.add(move || reconcile::measure(measured.clone()));
     reconcile::start(&app);
     idempotency::start_forgetting(chassis, &app.db);
     Ok(router(chassis, app))

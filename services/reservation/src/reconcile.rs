@@ -34,6 +34,17 @@ pub fn start(app: &App) {
     });
 }
 
+/// What waits for an answer, and how far beyond its time the oldest is.
+pub async fn measure(app: App) {
+    let (unsettled, decide_by) = match store::unsettled(&app.db).await {
+        Ok(found) => found,
+        Err(error) => return tracing::debug!(%error, "unsettled reservations cannot be counted"),
+    };
+    let overdue_ms = decide_by.map_or(0, |decide_by| (app.clock.now_ms() - decide_by).max(0));
+    metrics::gauge!("reservations_unsettled").set(unsettled as f64);
+    metrics::gauge!("reservations_overdue_seconds").set(overdue_ms as f64 / 1000.0);
+}
+
 pub async fn settle_waiting(app: &App) -> Result<usize, DbError> {
     let mut settled = 0;
     loop {
@@ -64,11 +75,12 @@ async fn settle_one(app: &App, reservation: &Reservation) -> Result<(), Error> {
         None => app.diagnosis.hold_visit(reservation).await,
     };
     let (app, id, asked) = (app.clone(), reservation.id, reservation.clone());
-    app.db
+    let settled = app
+        .db
         .clone()
         .write(move |tx| {
             Box::pin(async move {
-                let Some(mut reservation) = store::lock_in_tx(tx, id).await? else { return Ok(()) };
+                let Some(mut reservation) = store::lock_in_tx(tx, id).await? else { return Ok(None) };
                 let is_open = matches!(verdict, Verdict::NotDone | Verdict::Unknown);
                 let time_is_up = reservation.decide_by.is_some_and(|at| at <= app.clock.now_ms());
                 let gives_up = is_open && time_is_up;
@@ -78,31 +90,35 @@ async fn settle_one(app: &App, reservation: &Reservation) -> Result<(), Error> {
                         let answer = Err(Error::CanceledMeanwhile);
                         reserve::answer_key_in_tx(tx, &mut reservation, &answer).await?;
                         store::update_in_tx(tx, &reservation, None, app.clock.now_ms()).await?;
+                        Ok(Some(Err(Error::CanceledMeanwhile)))
                     }
                     (State::Pending, _) => {
                         let origin = Origin::relative();
                         let settled =
                             reserve::settle_in_tx(tx, &app, reservation, verdict, &origin, Told::Accepted).await?;
-                        note(id, settled.err());
+                        note(id, settled.as_ref().err());
+                        Ok(Some(settled))
                     }
                     (State::Reserved, true) if gives_up && reservation.requested.is_some() => {
                         change::give_up_in_tx(tx, &app, &mut reservation).await?;
+                        Ok(None)
                     }
                     (State::Reserved, true) => {
                         // Here "not done" is no answer yet: an earlier try may have been heard.
                         let verdict = if is_open { Verdict::Unknown } else { verdict };
                         let settled = change::settle_in_tx(tx, &app, reservation, asked.change_number, verdict).await?;
-                        note(id, settled.err());
+                        note(id, settled.as_ref().err());
+                        Ok(None)
                     }
-                    _ => {}
+                    _ => Ok(None),
                 }
-                Ok(())
             })
         })
-        .await
+        .await;
+    settled.map(|settled| settled.iter().for_each(reserve::count))
 }
 
-fn note(id: i64, ended_with: Option<Error>) {
+fn note(id: i64, ended_with: Option<&Error>) {
     if let Some(error) = ended_with {
         tracing::info!(reservation.id = id, reason = %error, "settled without success");
     }

@@ -41,7 +41,9 @@ pub async fn reserve(app: App, request: Request) -> Result<StoredAnswer, Error> 
         Begin::Pending(pending) => pending,
     };
     let verdict = app.diagnosis.hold_visit(&pending).await;
-    match settle(&app, &pending, verdict, &origin).await {
+    let settled = settle(&app, &pending, verdict, &origin).await;
+    count(&settled);
+    match settled {
         // It is written down as pending: what becomes of it the reconciler decides.
         Err(Error::Db(error)) => {
             tracing::warn!(%error, reservation.id = pending.id, "not settled yet; the reconciler goes on");
@@ -49,6 +51,19 @@ pub async fn reserve(app: App, request: Request) -> Result<StoredAnswer, Error> 
         }
         settled => settled,
     }
+}
+
+/// What became of a question to diagnosis, told after its commit.
+pub fn count(settled: &Result<StoredAnswer, Error>) {
+    let outcome = match settled {
+        Ok(answer) if answer.status == StatusCode::ACCEPTED => "unanswered",
+        Ok(_) => "reserved",
+        Err(Error::Refused(_)) => "rejected",
+        Err(Error::CanceledMeanwhile) => "canceled",
+        Err(Error::DiagnosisUnavailable) => "withdrawn",
+        Err(_) => "failed",
+    };
+    metrics::counter!("reservations_settled_total", "outcome" => outcome).increment(1);
 }
 
 enum Begin {

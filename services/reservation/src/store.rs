@@ -154,6 +154,12 @@ pub async fn any_unsettled(db: &Db, now_ms: i64) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
+/// How many wait for diagnosis's answer, and by when the first of them must be decided.
+pub async fn unsettled(db: &Db) -> Result<(i64, Option<i64>), DbError> {
+    let statement = "SELECT COUNT(*), MIN(decide_by) FROM reservation WHERE settle_after IS NOT NULL";
+    Ok(sqlx::query_as(statement).fetch_one(db.reader()).await?)
+}
+
 pub async fn find(db: &Db, id: i64) -> Result<Option<Reservation>, DbError> {
     let statement = format!("SELECT {COLUMNS} FROM reservation WHERE id = $1");
     Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(id).fetch_optional(db.reader()).await?)
