@@ -1,0 +1,312 @@
+"""What must hold of every overlay. Each yields its problems as sentences; planted_faults.py shows that it can."""
+
+import re
+from collections import Counter
+
+from network import allowed, needed
+from rendered import Overlay, container, labels, matches, pod, port_number
+from system import PROBE_PATHS, RUNTIME_VARIABLES, SERVICES, seconds
+
+ASSERTIONS = {}
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+# The runtime waits for blocking calls at the very end: LAST_WORDS in chassis/src/run.rs.
+LAST_WORDS = 1
+# PostgreSQL keeps these for its administrators.
+RESERVED_CONNECTIONS = 3
+
+
+def assertion(function):
+    ASSERTIONS[function.__name__] = function
+    return function
+
+
+def setting(overlay: Overlay, name: str, key: str):
+    """What a service works with: what is set, else its default."""
+    return overlay.settings(overlay.deployments()[name]).get(key, SERVICES[name].get(key))
+
+
+@assertion
+def every_service_is_whole(overlay: Overlay):
+    for name in SERVICES:
+        for kind in ("Deployment", "Service", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"):
+            if overlay.get(kind, name) is None:
+                yield f"{name} has no {kind}"
+        if len(overlay.scaling(name)) != 1:
+            yield f"{name} has {len(overlay.scaling(name))} autoscalers"
+    for name in overlay.deployments().keys() - SERVICES.keys():
+        yield f"{name} is no service of this fleet"
+
+
+@assertion
+def probes_differ_and_are_in_the_router(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        only = container(deployment)
+        paths = [only.get(probe, {}).get("httpGet", {}).get("path") for probe in PROBES]
+        if len(set(paths)) < len(PROBES):
+            yield f"{name}: the probes' paths are not three different ones: {paths}"
+        for path in paths:
+            if path not in PROBE_PATHS:
+                yield f"{name}: the router does not know {path}"
+
+
+@assertion
+def ports_are_those_of_the_binaries(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        listens = int(setting(overlay, name, "HTTP_PORT"))
+        service = overlay.get("Service", name)["spec"]
+        targets = [port.get("targetPort", port["port"]) for port in service["ports"]]
+        targets += [container(deployment).get(probe, {}).get("httpGet", {}).get("port") for probe in PROBES]
+        for target in targets:
+            if port_number(deployment, target) != listens:
+                yield f"{name} listens on {listens}, but port {target} is asked for"
+        if setting(overlay, name, "HTTP_HOST") != "0.0.0.0":
+            yield f"{name} listens where nobody outside its pod can reach it"
+        chosen = {
+            other
+            for other, pods in overlay.workloads().items()
+            if matches({"matchLabels": service["selector"]}, labels(pods))
+        }
+        if chosen != {name}:
+            yield f"the Service {name} leads to {sorted(chosen)}"
+
+
+@assertion
+def grace_covers_the_stop(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        before = container(deployment).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        needed_time = (
+            before
+            + LAST_WORDS
+            + sum(seconds(setting(overlay, name, key)) for key in ("HTTP_LAME_DUCK", "HTTP_DRAIN_TIMEOUT"))
+        )
+        if pod(deployment).get("terminationGracePeriodSeconds", 30) < needed_time:
+            yield f"{name} is killed before its stop of up to {needed_time:g} s is over"
+        if before + seconds(setting(overlay, name, "HTTP_LAME_DUCK")) < 2:
+            yield f"{name} stops before everybody knows that it does"
+
+
+@assertion
+def images_are_the_fleets_own(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        image = container(deployment)["image"]
+        match = re.fullmatch(r"(?:[\w.-]+/)+([\w-]+):([\w.-]+)", image)
+        if match is None or match[1] != name:
+            yield f"{name} runs {image}"
+        elif match[2] == "latest":
+            yield f"{name} runs whatever {image} is at the moment"
+
+
+@assertion
+def rollouts_take_nothing_away(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        strategy = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
+        if strategy.get("maxUnavailable") != 0 or strategy.get("maxSurge") != 1:
+            yield f"{name} rolls out with {strategy}"
+        if "replicas" in deployment["spec"]:
+            yield f"{name} states replicas, which are the autoscaler's"
+
+
+@assertion
+def budgets_leave_one_and_let_one_go(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        budgets = [
+            b["spec"] for b in overlay.all("PodDisruptionBudget") if matches(b["spec"]["selector"], labels(deployment))
+        ]
+        if len(budgets) != 1:
+            yield f"{name} has {len(budgets)} disruption budgets"
+            continue
+        smallest = min(low for low, _ in overlay.scaling(name))
+        stay = budgets[0].get("minAvailable", smallest - budgets[0].get("maxUnavailable", 0))
+        if stay >= smallest:
+            yield f"{name}: a node with one of {smallest} replicas can never be drained"
+        if smallest > 1 and stay < 1:
+            yield f"{name}: all {smallest} replicas may be taken away at once"
+
+
+@assertion
+def autoscalers_can_compute(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        requests = container(deployment).get("resources", {}).get("requests", {})
+        if "cpu" not in requests:
+            yield f"{name} is scaled by its CPU and requests none"
+        for low, high in overlay.scaling(name):
+            if low > high:
+                yield f"{name} is scaled from {low} to {high}"
+    for scaler in overlay.all("HorizontalPodAutoscaler"):
+        if scaler["spec"]["scaleTargetRef"]["name"] not in overlay.deployments():
+            yield f"the autoscaler {scaler['metadata']['name']} scales what is not there"
+
+
+@assertion
+def production_has_two_of_each(overlay: Overlay):
+    if overlay.name.startswith("local"):
+        return
+    for name in overlay.deployments():
+        if any(low < 2 for low, _ in overlay.scaling(name)):
+            yield f"{name} may run with a single replica"
+
+
+@assertion
+def lag_is_that_of_the_service(overlay: Overlay):
+    for scaler in overlay.all("ScaledObject"):
+        name = scaler["spec"]["scaleTargetRef"]["name"]
+        if scaler["spec"]["maxReplicaCount"] > int(setting(overlay, name, "KAFKA_PARTITIONS")):
+            yield f"{name} is scaled to more replicas than there are partitions"
+        for trigger in (trigger["metadata"] for trigger in scaler["spec"]["triggers"] if trigger["type"] == "kafka"):
+            for key, known in (("topic", "KAFKA_TOPIC"), ("consumerGroup", "KAFKA_GROUP")):
+                if trigger[key] != setting(overlay, name, known):
+                    yield f"{name} is scaled by the {key} {trigger[key]}"
+            asked, used = trigger["bootstrapServers"], setting(overlay, name, "KAFKA_BROKERS")
+            if asked.replace(".animal-hospital.svc:", ":") != used:
+                yield f"{name} is scaled by the lag at {asked} and reads from {used}"
+
+
+@assertion
+def every_variable_is_a_setting(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        for key in overlay.environment(deployment):
+            if key.removesuffix("_FILE") not in SERVICES[name] and key not in SERVICES[name] | dict.fromkeys(
+                RUNTIME_VARIABLES
+            ):
+                yield f"{name} knows no setting {key}"
+
+
+@assertion
+def nobody_is_looked_for_at_home(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        settings = overlay.settings(deployment)
+        for key, default in SERVICES[name].items():
+            used = settings.get(key, default)
+            if isinstance(used, str) and re.search(r"localhost|127\.0\.0\.1|sqlite:", used):
+                yield f"{name}: {key} is still {used}"
+
+
+@assertion
+def secrets_are_files_that_exist(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        files = overlay.secret_files(deployment)
+        for key, value in overlay.environment(deployment).items():
+            if value.startswith("/run/secrets/") and value not in files:
+                yield f"{name}: {key} names {value}, which no Secret has"
+            if re.search("(PASSWORD|SECRET)$", key) and isinstance(SERVICES[name].get(key), str):
+                yield f"{name}: {key} is a secret in the environment"
+            if re.search("://[^/@]*:[^/@]*@", value):
+                yield f"{name}: {key} has a password in it"
+
+
+@assertion
+def a_changed_setting_rolls_the_deployment(overlay: Overlay):
+    for name, deployment in overlay.deployments().items():
+        for reference in (source["configMapRef"]["name"] for source in container(deployment).get("envFrom", [])):
+            if overlay.get("ConfigMap", reference) is None:
+                yield f"{name} takes its settings from {reference}, which is not there"
+            if not re.search(r"-[a-z0-9]{10}$", reference):
+                yield f"{name}: the name {reference} stays the same when what is in it changes"
+
+
+@assertion
+def tokens_have_one_issuer(overlay: Overlay):
+    issuer = setting(overlay, "oauth", "ISSUER_URL")
+    for name in overlay.deployments():
+        if setting(overlay, name, "AUTH_ISSUER") != issuer:
+            yield f"{name} believes another issuer than {issuer}"
+
+
+@assertion
+def connections_are_enough(overlay: Overlay):
+    server = overlay.get("StatefulSet", "postgres")
+    if server is None:
+        return
+    limit = int(
+        next(re.search(r"max_connections=(\d+)", word)[1] for word in container(server)["args"] if "max_conn" in word)
+    )
+    used = 0
+    for name in overlay.deployments():
+        if "DATABASE_URL" in SERVICES[name]:
+            # One replica more during a rollout.
+            used += (max(high for _, high in overlay.scaling(name)) + 1) * int(
+                setting(overlay, name, "DATABASE_MAX_CONNECTIONS")
+            )
+    if used > limit - RESERVED_CONNECTIONS:
+        yield f"the services may open {used} connections, and PostgreSQL takes {limit}"
+
+
+@assertion
+def each_database_has_one_owner(overlay: Overlay):
+    for name in overlay.deployments():
+        if "DATABASE_URL" in SERVICES[name]:
+            url = setting(overlay, name, "DATABASE_URL")
+            match = re.match(r"postgres://(\w+):[^@]*@([^/]+)/(\w+)", url)
+            if match is None or {match[1], match[3]} != {name}:
+                yield f"{name} goes to {url}"
+                continue
+            if match[2] != "postgres:5432" and "sslmode=verify-full" not in url:
+                yield f"{name} goes to a database outside the cluster without verified TLS"
+
+
+@assertion
+def policies_allow_what_is_called_and_nothing_else(overlay: Overlay):
+    denied = [
+        p
+        for p in overlay.all("NetworkPolicy")
+        if not p["spec"]["podSelector"] and "ingress" not in p["spec"] and "egress" not in p["spec"]
+    ]
+    if not any(set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"} for policy in denied):
+        yield "nothing denies what is not allowed"
+    calls, to_the_world = needed(overlay)
+    out, beyond = allowed(overlay, "egress")
+    into, entries = allowed(overlay, "ingress")
+    for title, have in (("may not call", out), ("is not let in by", into)):
+        yield from (f"{caller} {title} {callee} on {port}" for caller, callee, port in sorted(calls - have, key=str))
+    for title, have in (("may call", out), ("is let in by", into)):
+        yield from (
+            f"{caller} {title} {callee} on {port}, and never does"
+            for caller, callee, port in sorted(have - calls, key=str)
+        )
+
+    expected = {(name, "addresses", port) for name, port in to_the_world}
+    expected |= {(name, "kube-system/kube-dns", 53) for name in overlay.workloads()}
+    yield from (f"{name} may not go to {peer} on {port}" for name, peer, port in sorted(expected - beyond, key=str))
+    yield from (
+        f"{name} may go to {peer} on {port}, and never does" for name, peer, port in sorted(beyond - expected, key=str)
+    )
+
+    port = {name: int(setting(overlay, name, "HTTP_PORT")) for name in overlay.deployments()}
+    expected = {(name, "monitoring/prometheus", port[name]) for name in overlay.deployments()}
+    if overlay.all("ScaledObject") and "kafka" in overlay.workloads():
+        expected.add(("kafka", "keda/keda-operator", 9092))
+    yield from (f"{peer} may not reach {name}" for name, peer, _ in sorted(expected - entries, key=str))
+    front = {entry for entry in entries - expected if entry[0] == "gateway" and entry[2] == port["gateway"]}
+    if not front:
+        yield "nobody reaches the gateway"
+    yield from (
+        f"{peer} may reach {name} on {port}" for name, peer, port in sorted(entries - expected - front, key=str)
+    )
+
+
+@assertion
+def whoever_believes_a_proxy_is_reached_by_it_alone(overlay: Overlay):
+    if setting(overlay, "gateway", "FORWARDED_TRUST") in ("true", True):
+        _, entries = allowed(overlay, "ingress")
+        if any(name == "gateway" and peer == "everywhere" for name, peer, _ in entries):
+            yield "the gateway believes X-Forwarded-For from everywhere"
+
+
+@assertion
+def the_namespace_admits_restricted_pods_only(overlay: Overlay):
+    for namespace in overlay.all("Namespace"):
+        if namespace["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield f"{namespace['metadata']['name']} admits pods that are not restricted"
+    homeless = [
+        thing["metadata"]["name"]
+        for thing in overlay.objects
+        if thing["kind"] != "Namespace" and not thing["metadata"].get("namespace")
+    ]
+    if homeless:
+        yield f"without a namespace: {homeless}"
+
+
+@assertion
+def no_two_objects_are_the_same(overlay: Overlay):
+    counted = Counter((thing["kind"], thing["metadata"]["name"]) for thing in overlay.objects)
+    yield from (f"{kind} {name} is there twice" for (kind, name), count in counted.items() if count > 1)

@@ -1,0 +1,78 @@
+"""Who may reach whom, by the policies; and who has to, by the settings."""
+
+import re
+
+from rendered import Overlay, labels, matches, port_number
+
+# Not called: the issuer is a name that tokens bear, and oauth knows its own keys without asking.
+NOT_CALLED = {"AUTH_ISSUER", "ISSUER_URL"}
+NAMESPACE = "animal-hospital"
+
+
+def _addresses(settings: dict[str, str]) -> list[tuple[str, int]]:
+    found = []
+    for key, value in settings.items():
+        if key in NOT_CALLED:
+            continue
+        if key == "KAFKA_BROKERS":
+            found += [(host, int(port)) for host, port in re.findall(r"([^:,\s]+):(\d+)", value)]
+        elif match := re.match(r"\w+://(?:[^@]*@)?([^:/?]+):(\d+)", value):
+            found.append((match[1], int(match[2])))
+    return found
+
+
+def needed(overlay: Overlay) -> tuple[set, set]:
+    """Calls inside the cluster as (caller, callee, port), and to the world as (caller, port)."""
+    inside, outside = set(), set()
+    workloads = overlay.workloads()
+    for caller, deployment in overlay.deployments().items():
+        for host, port in _addresses(overlay.settings(deployment)):
+            name = host.split(".")[0]
+            if name in workloads and host in (name, f"{name}.{NAMESPACE}", f"{name}.{NAMESPACE}.svc"):
+                if name != caller:
+                    inside.add((caller, name, port))
+            else:
+                outside.add((caller, port))
+    return inside, outside
+
+
+def _rules(overlay: Overlay, direction: str, workload: dict):
+    for policy in overlay.all("NetworkPolicy"):
+        spec = policy["spec"]
+        if direction.capitalize() in spec["policyTypes"] and matches(spec.get("podSelector"), labels(workload)):
+            yield from spec.get(direction, [])
+
+
+def _ports(rule: dict, target: dict | None) -> set:
+    ports = [entry["port"] for entry in rule.get("ports", [])]
+    return {port_number(target, port) if target else port for port in ports}
+
+
+def allowed(overlay: Overlay, direction: str) -> tuple[set, set]:
+    """What one direction's policies let through: between pods here, and across the border as (pod, peer, port)."""
+    inside, across = set(), set()
+    workloads = overlay.workloads()
+    end = "from" if direction == "ingress" else "to"
+    for name, workload in workloads.items():
+        for rule in _rules(overlay, direction, workload):
+            here = workload if direction == "ingress" else None
+            if end not in rule:
+                across |= {(name, "everywhere", port) for port in _ports(rule, here) or {None}}
+            for peer in rule.get(end, []):
+                if "podSelector" in peer and "namespaceSelector" not in peer:
+                    for other, candidate in workloads.items():
+                        if matches(peer["podSelector"], labels(candidate)):
+                            pair = (other, name) if direction == "ingress" else (name, other)
+                            callee = workload if direction == "ingress" else candidate
+                            inside |= {(*pair, port) for port in _ports(rule, callee) or {None}}
+                else:
+                    across |= {(name, _describe(peer), port) for port in _ports(rule, here) or {None}}
+    return inside, across
+
+
+def _describe(peer: dict) -> str:
+    if "ipBlock" in peer:
+        return "addresses"
+    namespace = peer["namespaceSelector"].get("matchLabels", {}).get("kubernetes.io/metadata.name", "any namespace")
+    chosen = peer.get("podSelector", {}).get("matchLabels", {})
+    return "/".join([namespace, *chosen.values()])

@@ -1,0 +1,123 @@
+"""An overlay as kustomize renders it, and what its objects mean together."""
+
+import subprocess
+from base64 import b64decode
+from dataclasses import dataclass, field
+
+import yaml
+
+from system import ROOT
+
+PART_OF = {"app.kubernetes.io/part-of": "animal-hospital"}
+
+
+def matches(selector: dict | None, labels: dict) -> bool:
+    """A label selector as Kubernetes reads it: an empty one selects everything."""
+    selector = selector or {}
+    if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
+        return False
+    for rule in selector.get("matchExpressions", []):
+        value, operator = labels.get(rule["key"]), rule["operator"]
+        if operator not in ("In", "Exists"):
+            raise ValueError(f"{operator} is not used here, so it is not understood here")
+        if value is None or (operator == "In" and value not in rule["values"]):
+            return False
+    return True
+
+
+@dataclass
+class Overlay:
+    name: str
+    objects: list[dict] = field(default_factory=list)
+
+    @classmethod
+    def render(cls, name: str, kustomize: list[str]) -> "Overlay":
+        folder = ROOT / "kubernetes/overlays" / name
+        text = subprocess.run([*kustomize, str(folder)], check=True, capture_output=True, text=True).stdout
+        return cls(name, [document for document in yaml.safe_load_all(text) if document])
+
+    def all(self, kind: str) -> list[dict]:
+        return [thing for thing in self.objects if thing["kind"] == kind]
+
+    def get(self, kind: str, name: str) -> dict | None:
+        return next((thing for thing in self.all(kind) if thing["metadata"]["name"] == name), None)
+
+    def deployments(self) -> dict[str, dict]:
+        return {thing["metadata"]["name"]: thing for thing in self.all("Deployment")}
+
+    def workloads(self) -> dict[str, dict]:
+        """Everything that runs pods, by name."""
+        return {thing["metadata"]["name"]: thing for kind in ("Deployment", "StatefulSet") for thing in self.all(kind)}
+
+    def environment(self, workload: dict) -> dict[str, str]:
+        """What the container finds in its environment, later sources first."""
+        found: dict[str, str] = {}
+        only = container(workload)
+        for source in only.get("envFrom", []):
+            config = self.get("ConfigMap", source["configMapRef"]["name"])
+            found |= (config or {}).get("data", {}) or {}
+        return found | {entry["name"]: entry.get("value", "") for entry in only.get("env", [])}
+
+    def secret(self, name: str) -> dict[str, str]:
+        """What a Secret holds, whoever makes it; a template where only the vault knows the value."""
+        for external in self.all("ExternalSecret"):
+            if external["spec"]["target"]["name"] == name:
+                return external["spec"]["target"]["template"]["data"]
+        secret = self.get("Secret", name) or {}
+        return {key: b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+    def secret_files(self, workload: dict) -> dict[str, str]:
+        """The contents of the files that Secrets put into the container, by path."""
+        secrets = {
+            volume["name"]: volume["secret"] for volume in pod(workload).get("volumes", []) if "secret" in volume
+        }
+        return {
+            f"{mount['mountPath']}/{key}": value
+            for mount in container(workload).get("volumeMounts", [])
+            if mount["name"] in secrets
+            for key, value in self.secret(secrets[mount["name"]]["secretName"]).items()
+        }
+
+    def settings(self, workload: dict) -> dict[str, str]:
+        """What the environment sets, directly or by a file."""
+        files = self.secret_files(workload)
+        environment = self.environment(workload)
+        named = {
+            key.removesuffix("_FILE"): files.get(value, "")
+            for key, value in environment.items()
+            if key.endswith("_FILE")
+        }
+        return named | environment
+
+    def scaling(self, name: str) -> list[tuple[int, int]]:
+        """The smallest and largest number of replicas, once for each autoscaler that claims the Deployment."""
+        ranges = []
+        for scaler in self.all("HorizontalPodAutoscaler"):
+            if scaler["spec"]["scaleTargetRef"]["name"] == name:
+                ranges.append((scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]))
+        for scaler in self.all("ScaledObject"):
+            if scaler["spec"]["scaleTargetRef"]["name"] == name:
+                ranges.append((scaler["spec"]["minReplicaCount"], scaler["spec"]["maxReplicaCount"]))
+        return ranges
+
+
+def pod(workload: dict) -> dict:
+    return workload["spec"]["template"]["spec"]
+
+
+def labels(workload: dict) -> dict:
+    return workload["spec"]["template"]["metadata"]["labels"]
+
+
+def container(workload: dict) -> dict:
+    containers = pod(workload)["containers"]
+    assert len(containers) == 1, f"{workload['metadata']['name']} has {len(containers)} containers"
+    return containers[0]
+
+
+def port_number(workload: dict, port: str | int) -> int | None:
+    """A port by its name or number, as the container has it."""
+    for entry in container(workload).get("ports", []):
+        if port in (entry.get("name"), entry["containerPort"]):
+            return entry["containerPort"]
+    return None

@@ -1,0 +1,48 @@
+"""What the sources say of the system: its services, their settings, their probes, their images."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# Read by the C library, not by a service.
+RUNTIME_VARIABLES = {"MALLOC_ARENA_MAX"}
+
+
+def source(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def _leaves(table: dict, prefix: str = "") -> dict:
+    """The same leaves as chassis/src/config.rs finds: an empty table is one, its keys are the operator's own."""
+    found = {}
+    for name, value in table.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and value:
+            found |= _leaves(value, f"{key}.")
+        else:
+            found[key] = value
+    return found
+
+
+def _services() -> dict[str, dict]:
+    """Each service's settings by environment variable, with their defaults."""
+    members = tomllib.loads(source("Cargo.toml"))["workspace"]["members"]
+    common = _leaves(tomllib.loads(source("chassis/src/config.toml")))
+    services = {}
+    for member in members:
+        own = ROOT / member / "src/config.toml"
+        if member != "chassis" and own.exists():
+            settings = common | _leaves(tomllib.loads(own.read_text(encoding="utf-8")))
+            services[Path(member).name] = {key.replace(".", "_").upper(): value for key, value in settings.items()}
+    return services
+
+
+SERVICES = _services()
+PROBE_PATHS = set(re.findall(r'\.route\("(/actuator/[^"]+)"', source("chassis/src/http/actuator.rs")))
+
+
+def seconds(text: str) -> float:
+    """`250ms`, `2s`, `1m 30s`."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)\s*(ms|s|m|h)", text))
