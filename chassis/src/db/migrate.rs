@@ -40,6 +40,39 @@ pub async fn migrate(pool: &AnyPool, dialect: Dialect, own: &[Migration]) -> Res
             false,
         )
     });
-    let migrator = Migrator::with_migrations(migrations.collect());
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    // A newer version may have been here: during its rollout, and after its undoing, the older one still starts.
+    migrator.set_ignore_missing(true);
     migrator.run(pool).await
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::any::{AnyPoolOptions, install_default_drivers};
+
+    use super::*;
+
+    const OLDER: Migration = Migration { version: 100, name: "pet", sql: "CREATE TABLE pet (name TEXT)" };
+    const NEWER: Migration = Migration { version: 101, name: "pet_age", sql: "ALTER TABLE pet ADD COLUMN age BIGINT" };
+
+    async fn database() -> AnyPool {
+        install_default_drivers();
+        AnyPoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_version_starts_where_a_newer_one_has_migrated() {
+        let pool = database().await;
+        migrate(&pool, Dialect::Sqlite, &[OLDER, NEWER]).await.unwrap();
+        migrate(&pool, Dialect::Sqlite, &[OLDER]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_has_run_cannot_be_changed() {
+        let pool = database().await;
+        migrate(&pool, Dialect::Sqlite, &[OLDER]).await.unwrap();
+        let changed = Migration { sql: "CREATE TABLE pet (id BIGINT)", ..OLDER };
+        let refused = migrate(&pool, Dialect::Sqlite, &[changed]).await.unwrap_err();
+        assert!(matches!(refused, MigrateError::VersionMismatch(100)), "{refused}");
+    }
 }
