@@ -1,16 +1,19 @@
 //! From `main` to exit code: command line, settings, telemetry, `build`, serve, graceful stop.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::Verifier;
 use crate::config::{self, ChassisConfig, ConfigError, Database, Settings};
-use crate::db::{Db, Migration};
+use crate::db::{Db, DbError, Migration};
+use crate::http::problem::chain;
 use crate::http::server;
 use crate::telemetry::{self, Measurements};
 use crate::{Clock, Lifecycle, SettingError};
@@ -90,6 +93,13 @@ pub enum StartError {
     Other(String),
 }
 
+/// What a command meets in the database of a service that runs.
+impl From<DbError> for StartError {
+    fn from(error: DbError) -> Self {
+        Self::Database(chain(&error))
+    }
+}
+
 impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
@@ -99,22 +109,36 @@ impl StartError {
     }
 }
 
-/// Exit codes, after `sysexits.h`; a wrong command line is 2.
+/// Exit codes, after `sysexits.h`; a wrong command line is 2, a command that found nothing or failed in part is 1.
 pub mod exit {
     pub const COULD_NOT_START: u8 = 69;
     pub const CRASHED: u8 = 70;
     pub const BAD_SETTING: u8 = 78;
 }
 
-/// The whole `main` of a service without commands of its own.
-pub fn run<C, F>(about: About, build: F) -> ExitCode
+#[derive(Parser)]
+struct CommandLine<S: Subcommand> {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<S>,
+}
+
+/// The whole `main` of a service: it serves, or executes a command beside the service that runs.
+pub fn run<C, S, B, E>(about: About, build: B, execute: E) -> ExitCode
 where
     C: DeserializeOwned,
-    F: AsyncFnOnce(C, &Chassis) -> Result<OpenApiRouter, StartError>,
+    S: Subcommand,
+    B: AsyncFnOnce(C, &Chassis) -> Result<OpenApiRouter, StartError>,
+    E: AsyncFnOnce(S, C) -> Result<ExitCode, StartError>,
 {
-    let command = Options::command().name(about.name).version(about.version).about(about.summary);
-    let options = Options::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
-    serve(about, &options, build)
+    let line = CommandLine::<S>::command().name(about.name).version(about.version).about(about.summary);
+    let line = CommandLine::<S>::from_arg_matches(&line.get_matches()).unwrap_or_else(|error| error.exit());
+    let CommandLine { options, command: wanted } = line;
+    match wanted.filter(|_| !options.check_config && !options.print_config) {
+        Some(wanted) => command(about, &options, async |config| execute(wanted, config).await),
+        None => serve(about, &options, build),
+    }
 }
 
 /// Serves until a stop is asked for, and says how it went.
@@ -136,22 +160,32 @@ where
     }
 }
 
-/// Runs a command of the service's own instead of serving, with the same settings, logs and exit codes.
+/// Runs a command instead of serving, with the same settings, logs and exit codes.
 pub fn command<C, F>(about: About, options: &Options, work: F) -> ExitCode
 where
     C: DeserializeOwned,
-    F: AsyncFnOnce(C) -> Result<(), StartError>,
+    F: AsyncFnOnce(C) -> Result<ExitCode, StartError>,
 {
     let outcome = load::<C>(about, options).and_then(|(config, own)| {
         telemetry::init_logs(&config.log)?;
         to_its_end(work(own))
     });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}: {error}", about.name);
-            ExitCode::from(error.exit_code())
-        }
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{}: {error}", about.name);
+        ExitCode::from(error.exit_code())
+    })
+}
+
+/// What a command says: to a program or to a person.
+pub fn print(json: bool, outcome: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), StartError> {
+    let said = match json {
+        true => serde_json::to_string_pretty(outcome).map_err(|error| StartError::Other(error.to_string()))?,
+        false => text(),
+    };
+    match writeln!(std::io::stdout(), "{said}") {
+        // Whoever reads, `head` for one, has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| StartError::Other(error.to_string())),
     }
 }
 

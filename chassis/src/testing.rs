@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::{Claims, Verifier};
 use crate::config::{ChassisConfig, Database, Settings};
-use crate::db::Migration;
+use crate::db::{Dialect, Migration};
 use crate::events::Message;
 use crate::http::server;
 use crate::http::server::Service;
@@ -52,6 +52,23 @@ async fn open(url: String, migrations: &[Migration]) -> Db {
         Ok(db) => db,
         Err(error) => panic!("a test database: {error}"),
     }
+}
+
+/// The same database as a command opens it, beside the service.
+pub async fn attached(db: &Db) -> Db {
+    let url = match db.dialect() {
+        Dialect::Sqlite => {
+            let row = sqlx::query("PRAGMA database_list").fetch_one(db.reader()).await;
+            row.map(|row| format!("sqlite:{}", row.get::<String, _>(2)))
+        }
+        Dialect::Postgres => {
+            let row = sqlx::query("SELECT CAST(current_database() AS TEXT)").fetch_one(db.reader()).await;
+            row.map(|row| format!("{}/{}", std::env::var(POSTGRES).unwrap_or_default(), row.get::<String, _>(0)))
+        }
+    };
+    let url = url.unwrap_or_else(|error| panic!("the name of a test database: {error}"));
+    let attached = Db::attach(&Database { url: Secret::new(url), max_connections: 1 }).await;
+    attached.unwrap_or_else(|error| panic!("a test database: {error}"))
 }
 
 fn unique_name() -> String {

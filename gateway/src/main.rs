@@ -20,6 +20,6 @@ fn main() -> ExitCode {
     chassis::run::command(ABOUT, &options, async |config: Config| {
         gateway::check(&config)?;
         println!("{}: the settings are good", ABOUT.name);
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -21,6 +21,8 @@ use crate::{SettingError, StartError};
 /// How long a request waits for a connection before it fails instead.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Of a command beside a service, which needs the rest.
+const ATTACHED_CONNECTIONS: u32 = 2;
 /// Readers of a SQLite file; each costs a thread.
 const SQLITE_READERS: u32 = 2;
 /// An acknowledged commit survives power loss: FULL syncs the write-ahead log at each.
@@ -37,8 +39,25 @@ impl Db {
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             return open_postgres(url, settings.max_connections, migrations).await;
         }
-        Err(SettingError::new("database.url", "must start with sqlite: or postgres:").into())
+        Err(unknown_kind())
     }
+
+    /// Opens a database beside the service that has it: as it is, without its lock and its migrations.
+    pub async fn attach(settings: &Database) -> Result<Self, StartError> {
+        install_default_drivers();
+        let url = settings.url.reveal();
+        if let Some(path) = sqlite_path(url) {
+            return attach_sqlite(&path);
+        }
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            return connect_postgres(url, ATTACHED_CONNECTIONS).await;
+        }
+        Err(unknown_kind())
+    }
+}
+
+fn unknown_kind() -> StartError {
+    SettingError::new("database.url", "must start with sqlite: or postgres:").into()
 }
 
 /// `sqlite:data/x.db` and `sqlite:///data/x.db` both name a file.
@@ -61,33 +80,47 @@ async fn open_sqlite(path: &Path, migrations: &[Migration]) -> Result<Db, StartE
     // Made here, so that it is its owner's alone from the first moment; SQLite gives its log the same mode.
     let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     private.map_err(|error| unusable(error.to_string()))?;
-    let url = format!("sqlite://{}?mode=rwc", path.display());
-    let pool = |connections: u32| {
-        options(connections)
-            .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SQLITE_SETTINGS).await.map(|_| ()) })
-            })
-            .connect_lazy(&url)
-            .map_err(|error| unusable(chain(&error)))
-    };
-    let writing = pool(1)?;
+    let writing = sqlite_pool(path, 1)?;
     migrate(&writing, Dialect::Sqlite, migrations).await.map_err(|error| unusable(chain(&error)))?;
+    sqlite(writing, path, Some(lock))
+}
+
+fn attach_sqlite(path: &Path) -> Result<Db, StartError> {
+    if !path.exists() {
+        return Err(StartError::Database(format!("{}: there is no such file", path.display())));
+    }
+    sqlite(sqlite_pool(path, 1)?, path, None)
+}
+
+fn sqlite(writing: AnyPool, path: &Path, lock: Option<File>) -> Result<Db, StartError> {
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {
         dialect: Dialect::Sqlite,
-        reader: pool(SQLITE_READERS)?,
+        reader: sqlite_pool(path, SQLITE_READERS)?,
         writer: Writer::batched(writing, outbox_written.clone()),
         outbox_written,
-        _lock: Some(Arc::new(lock)),
+        _lock: lock.map(Arc::new),
     })
 }
 
+fn sqlite_pool(path: &Path, connections: u32) -> Result<AnyPool, StartError> {
+    options(connections)
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SQLITE_SETTINGS).await.map(|_| ()) }))
+        .connect_lazy(&format!("sqlite://{}?mode=rw", path.display()))
+        .map_err(|error| StartError::Database(format!("{}: {}", path.display(), chain(&error))))
+}
+
 async fn open_postgres(url: &str, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
-    // The URL holds the password: it is not repeated in an error.
-    let unusable = |error: &(dyn std::error::Error + 'static)| StartError::Database(chain(error));
-    create_if_missing(url).await.map_err(|error| unusable(&error))?;
-    let pool: AnyPool = options(max_connections).connect(url).await.map_err(|error| unusable(&error))?;
-    migrate(&pool, Dialect::Postgres, migrations).await.map_err(|error| unusable(&error))?;
+    create_if_missing(url).await.map_err(|error| StartError::Database(chain(&error)))?;
+    let db = connect_postgres(url, max_connections).await?;
+    let migrated = migrate(&db.reader, Dialect::Postgres, migrations).await;
+    migrated.map_err(|error| StartError::Database(chain(&error)))?;
+    Ok(db)
+}
+
+/// The URL holds the password: it is not repeated in an error.
+async fn connect_postgres(url: &str, max_connections: u32) -> Result<Db, StartError> {
+    let pool = options(max_connections).connect(url).await.map_err(|error| StartError::Database(chain(&error)))?;
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {
         dialect: Dialect::Postgres,

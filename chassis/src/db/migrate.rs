@@ -20,6 +20,7 @@ const CHASSIS: &[Migration] = &[
     Migration { version: 1, name: "outbox", sql: include_str!("../../migrations/0001_outbox.sql") },
     Migration { version: 2, name: "inbox", sql: include_str!("../../migrations/0002_inbox.sql") },
     Migration { version: 3, name: "idempotency", sql: include_str!("../../migrations/0003_idempotency.sql") },
+    Migration { version: 4, name: "discarded letter", sql: include_str!("../../migrations/0004_discarded_letter.sql") },
 ];
 
 /// The one phrase that the two databases do not share.

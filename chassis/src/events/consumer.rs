@@ -3,7 +3,7 @@
 //! Messages are processed in the order in which they arrive, as many as are there in one transaction. If one
 //! fails they are done again one by one, so that only the bad one is parked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub(super) const BATCH: usize = 256;
 /// Of a key or a header.
 const LONGEST_TEXT: usize = 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Why a message is parked that is not to blame itself.
+const WAITS: &str = "waits behind a parked message of the same key";
 /// Without a word of trouble from the broker.
 const WELL_AFTER: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -194,24 +196,49 @@ async fn process(
     batch: Arc<[Message]>,
     range: std::ops::Range<usize>,
 ) -> Result<(), HandlerError> {
-    let handler = handler.clone();
-    db.write(move |tx| {
-        Box::pin(async move {
-            let any_parked = dead_letter::any_in_tx(tx).await?;
-            for message in &batch[range] {
-                if any_parked && dead_letter::holds_back_in_tx(tx, message).await? {
-                    return Err(HandlerError::Poison("waits behind a parked message of the same key".to_owned()));
-                }
-                if inbox::advance_in_tx(tx, message).await? {
-                    handle(tx, &handler, message).await?;
-                } else {
-                    metrics::counter!("inbox_duplicates_total").increment(1);
-                }
+    let (handler, messages) = (handler.clone(), batch.clone());
+    let held_back =
+        db.write(move |tx| Box::pin(async move { process_in_tx(tx, &handler, &messages[range]).await })).await?;
+    for message in batch.iter().filter(|message| held_back.contains(&message.place())) {
+        dead_letter::report(message, WAITS);
+    }
+    Ok(())
+}
+
+/// The places of those that were parked behind an earlier message of their key.
+async fn process_in_tx(
+    tx: &mut Tx,
+    handler: &Handler,
+    messages: &[Message],
+) -> Result<HashSet<(i32, i64)>, HandlerError> {
+    // Before the first effect, as whoever redrives takes the parked message first: so neither waits for the other.
+    let mut held_back = HashSet::new();
+    if dead_letter::any_in_tx(tx).await? {
+        for message in messages {
+            if dead_letter::holds_back_in_tx(tx, message).await? {
+                held_back.insert(message.place());
             }
-            Ok(())
-        })
-    })
-    .await
+        }
+    }
+    let (mut parked, mut repeated) = (HashSet::new(), HashSet::new());
+    for message in messages {
+        let mut is_held_back = held_back.contains(&message.place());
+        // Whoever had the partition before may have parked the repeated one a moment ago.
+        if !is_held_back && repeated.contains(&message.parking_key()) {
+            is_held_back = dead_letter::holds_back_in_tx(tx, message).await?;
+        }
+        if is_held_back {
+            if dead_letter::park_in_tx(tx, message, WAITS).await? {
+                parked.insert(message.place());
+            }
+        } else if inbox::advance_in_tx(tx, message).await? {
+            handle(tx, handler, message).await?;
+        } else {
+            repeated.insert(message.parking_key());
+            metrics::counter!("inbox_duplicates_total").increment(1);
+        }
+    }
+    Ok(parked)
 }
 
 /// How many were taken in, and how long after they were written down by who published them.

@@ -34,6 +34,11 @@ impl Message {
         }
     }
 
+    /// Where it is in its topic.
+    pub fn place(&self) -> (i32, i64) {
+        (self.partition, self.offset)
+    }
+
     /// What waits if it is parked: the rest of its key, or nothing where it has none.
     pub fn parking_key(&self) -> String {
         self.key.clone().unwrap_or_else(|| format!("{}/{}/{}", self.topic, self.partition, self.offset))

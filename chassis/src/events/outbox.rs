@@ -1,7 +1,11 @@
 //! What is to be published commits with the change that caused it.
 
+mod status;
+
 use crate::http::trace::TraceContext;
 use crate::{Clock, Db, DbError, Tx};
+
+pub use status::{Command, Holding, Status, status};
 
 /// An event on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chassis::db::Migration;
 use chassis::events::consumer::take_in;
+use chassis::events::dead_letter::Which;
 use chassis::events::{Handler, HandlerError, Message, dead_letter};
 use chassis::{Db, testing};
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ async fn seen(db: &Db) -> Vec<String> {
 }
 
 async fn parked(db: &Db) -> Vec<(String, String)> {
-    dead_letter::list(db).await.unwrap().into_iter().map(|letter| (letter.key, letter.reason)).collect()
+    dead_letter::list(db, None, 0, 1000).await.unwrap().into_iter().map(|letter| (letter.key, letter.reason)).collect()
 }
 
 fn says(key: &str, sequence: i64, text: &str) -> Message {
@@ -121,12 +122,12 @@ async fn a_parked_message_that_comes_again_is_parked_once() {
 async fn a_redrive_takes_each_key_in_its_order_and_stops_it_at_its_first_failure() {
     for db in testing::databases(MIGRATIONS).await {
         take(&db, &[says("a", 1, "poison"), says("a", 2, "after"), says("b", 1, "bomb")]).await;
-        let in_vain = dead_letter::redrive(&db, &handler(false)).await.unwrap();
+        let in_vain = dead_letter::redrive(&db, &handler(false), &Which::All).await.unwrap();
         assert_eq!((in_vain.processed, in_vain.still_parked), (0, 3));
         assert!(seen(&db).await.is_empty());
-        assert_eq!(dead_letter::list(&db).await.unwrap()[0].attempts, 2);
+        assert_eq!(dead_letter::list(&db, None, 0, 1000).await.unwrap()[0].attempts, 2);
 
-        let cured = dead_letter::redrive(&db, &handler(true)).await.unwrap();
+        let cured = dead_letter::redrive(&db, &handler(true), &Which::All).await.unwrap();
         assert_eq!((cured.processed, cured.still_parked), (3, 0));
         assert_eq!(seen(&db).await, ["poison", "after", "bomb"]);
         take(&db, &[says("a", 3, "and on")]).await;

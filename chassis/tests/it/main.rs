@@ -3,7 +3,9 @@
 mod client;
 mod consumer;
 mod db;
+mod dead_letters;
 mod lifecycle;
 mod metrics;
+mod outbox;
 mod service;
 mod tokens;

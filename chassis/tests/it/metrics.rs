@@ -57,8 +57,8 @@ async fn parked_messages_are_counted_until_they_are_gone() {
         dead_letter::measure(db.clone()).await;
         assert_eq!(value(&recorder, "dead_letters"), Some(2.0));
 
-        let letter = dead_letter::list(&db).await.unwrap().remove(0);
-        assert!(dead_letter::discard(&db, letter.id).await.unwrap());
+        let letter = dead_letter::list(&db, None, 0, 1000).await.unwrap().remove(0);
+        assert!(dead_letter::discard(&db, letter.id, "a test").await.unwrap());
         dead_letter::measure(db.clone()).await;
         assert_eq!(value(&recorder, "dead_letters"), Some(1.0));
     }

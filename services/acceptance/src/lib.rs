@@ -2,6 +2,7 @@
 
 mod bill;
 mod cancel;
+pub mod commands;
 pub mod config;
 pub mod domain;
 mod error;
@@ -36,9 +37,15 @@ pub struct App {
     pub fees: Arc<FeeTable>,
 }
 
+impl App {
+    pub fn new(db: Db, clock: Clock, fees: FeeTable) -> Self {
+        Self { db, clock, fees: Arc::new(fees) }
+    }
+}
+
 pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, StartError> {
     let db = chassis.open(&config.database, store::MIGRATIONS).await?;
-    let app = App { db, clock: chassis.clock.clone(), fees: Arc::new(config.fees) };
+    let app = App::new(db, chassis.clock.clone(), config.fees);
     relay::start(chassis, &app.db, &config.kafka)?;
     consumer::start(chassis, &app.db, &config.kafka, events::handler(&app))?;
     idempotency::start_forgetting(chassis, &app.db);

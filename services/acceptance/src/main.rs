@@ -1,5 +1,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run(acceptance::ABOUT, acceptance::build)
+    chassis::run(acceptance::ABOUT, acceptance::build, acceptance::commands::execute)
 }

@@ -4,6 +4,7 @@ mod accept;
 mod cancel;
 mod capacity;
 mod change;
+pub mod commands;
 pub mod config;
 mod confirm;
 mod date;

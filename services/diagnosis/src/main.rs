@@ -1,5 +1,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run(diagnosis::ABOUT, diagnosis::build)
+    chassis::run(diagnosis::ABOUT, diagnosis::build, diagnosis::commands::execute)
 }

@@ -1,5 +1,6 @@
 //! The view of each reservation's current state and history, kept from the events of all services alone.
 
+pub mod commands;
 mod conditional;
 pub mod config;
 pub mod domain;

@@ -51,7 +51,7 @@ pub async fn rebuild(config: Config, accepts_gaps: bool) -> Result<Rebuilt, Star
     store::finish_rebuild(&db).await.map_err(failed)?;
 
     let rows = store::count_all(&db).await.map_err(failed)?;
-    let parked = dead_letter::list(&db).await.map_err(failed)?.len();
+    let parked = dead_letter::list(&db, None, 0, 1000).await.map_err(failed)?.len();
     db.close().await;
     Ok(Rebuilt { events, rows, parked })
 }

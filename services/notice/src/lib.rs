@@ -1,6 +1,7 @@
 //! Messages to customers: one for each change of state, sent through a channel until it has arrived.
 
 mod channel;
+pub mod commands;
 pub mod config;
 pub mod domain;
 mod error;
@@ -41,10 +42,15 @@ pub struct App {
     pub bell: Arc<Notify>,
 }
 
+impl App {
+    pub fn new(db: Db, clock: Clock, templates: Templates) -> Self {
+        Self { db, clock, templates: Arc::new(templates), bell: Arc::new(Notify::new()) }
+    }
+}
+
 pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, StartError> {
     let db = chassis.open(&config.database, store::MIGRATIONS).await?;
-    let app =
-        App { db, clock: chassis.clock.clone(), templates: Arc::new(config.templates), bell: Arc::new(Notify::new()) };
+    let app = App::new(db, chassis.clock.clone(), config.templates);
     let sender = Sender::new(&app, &chassis.lifecycle, config.channel)?;
     let measured = app.clone();
     chassis.measurements.add(move || measure(measured.clone()));

@@ -1,5 +1,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run(notice::ABOUT, notice::build)
+    chassis::run(notice::ABOUT, notice::build, notice::commands::execute)
 }

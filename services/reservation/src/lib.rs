@@ -2,6 +2,7 @@
 
 mod cancel;
 mod change;
+pub mod commands;
 pub mod config;
 mod diagnosis;
 pub mod domain;

@@ -1,5 +1,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run(reservation::ABOUT, reservation::build)
+    chassis::run(reservation::ABOUT, reservation::build, reservation::commands::execute)
 }

@@ -110,7 +110,7 @@ async fn every_example_event_is_taken_in_and_only_treatments_and_cancellations_m
     acceptance.hears("/new-service", 1, r#"{"eventType":"PetAdopted","id":1}"#).await;
     acceptance.bills_a_treatment().await;
     assert_eq!(acceptance.published_types().await, ["TreatmentFeeBilled"]);
-    assert_eq!(dead_letter::list(&acceptance.app.db).await.unwrap(), []);
+    assert_eq!(dead_letter::list(&acceptance.app.db, None, 0, 1000).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn the_originals_recorded_events_are_billed_and_cancelled_whatever_their_o
     let published = acceptance.published().await;
     assert_eq!(keys("TreatmentFeeBilled", &published), treated);
     assert_eq!(keys("TreatmentFeeCanceled", &published), canceled);
-    assert_eq!(dead_letter::list(&acceptance.app.db).await.unwrap(), []);
+    assert_eq!(dead_letter::list(&acceptance.app.db, None, 0, 1000).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn what_is_no_event_is_parked_without_saying_what_was_in_it() {
     acceptance.takes_in(foreign_message(1, "{")).await;
     acceptance.takes_in(foreign_message(2, r#"{"eventType":"Treated","reservationId":"010-1234-5678"}"#)).await;
     acceptance.takes_in(foreign_message(3, r#"{"eventType":"Treated","id":5}"#)).await;
-    let letters = dead_letter::list(&acceptance.app.db).await.unwrap();
+    let letters = dead_letter::list(&acceptance.app.db, None, 0, 1000).await.unwrap();
     assert_eq!(letters.len(), 3);
     assert!(letters.iter().all(|letter| !letter.reason.contains("1234")), "{letters:?}");
     assert!(letters[2].reason.contains("Treated without its reservation"), "{letters:?}");

@@ -113,7 +113,7 @@ impl TestApp {
     }
 
     pub async fn parked(&self) -> Vec<String> {
-        dead_letter::list(&self.db).await.unwrap().into_iter().map(|letter| letter.reason).collect()
+        dead_letter::list(&self.db, None, 0, 1000).await.unwrap().into_iter().map(|letter| letter.reason).collect()
     }
 
     pub async fn published(&self) -> Vec<Published> {

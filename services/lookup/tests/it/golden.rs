@@ -55,7 +55,7 @@ async fn every_example_of_our_services_is_taken_in() {
         let types: Vec<_> = history.iter().map(|entry| entry.event_type.as_str()).collect();
         assert_eq!(types[..3], ["ReservationReserved", "Treated", "TreatmentFeeBilled"]);
         assert_eq!(history.len(), 9);
-        assert!(dead_letter::list(&db).await.unwrap().is_empty());
+        assert!(dead_letter::list(&db, None, 0, 1000).await.unwrap().is_empty());
     }
 }
 
@@ -64,7 +64,7 @@ async fn the_recorded_events_of_the_original_make_one_row_a_reservation() {
     for db in databases(store::MIGRATIONS).await {
         take_in(&db, &original()).await;
         take_in(&db, &original()).await;
-        assert!(dead_letter::list(&db).await.unwrap().is_empty());
+        assert!(dead_letter::list(&db, None, 0, 1000).await.unwrap().is_empty());
         assert_eq!(store::count_all(&db).await.unwrap(), 17);
 
         let paid = store::find(&db, 2).await.unwrap().unwrap();

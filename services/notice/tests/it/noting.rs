@@ -46,7 +46,7 @@ async fn what_changes_nothing_for_the_customer_is_not_told() {
     notices.hears("/diagnosis", 1, TREATMENT_CANCELED).await;
     notices.hears("/new-service", 1, r#"{"eventType":"PetAdopted","id":1}"#).await;
     assert_eq!(notices.all().await.len(), 0);
-    assert_eq!(dead_letter::list(&notices.app.db).await.unwrap(), []);
+    assert_eq!(dead_letter::list(&notices.app.db, None, 0, 1000).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn every_event_of_the_original_is_told_once_though_it_comes_twice_and_in_i
             *noted.entry(kind.as_str().unwrap().to_owned()).or_insert(0) += 1;
         }
         assert_eq!(noted, told);
-        assert_eq!(dead_letter::list(&notices.app.db).await.unwrap(), []);
+        assert_eq!(dead_letter::list(&notices.app.db, None, 0, 1000).await.unwrap(), []);
 
         while notices.sender(&[]).send_due().await.unwrap() > 0 {}
         for notice in notices.all().await {
@@ -181,7 +181,7 @@ async fn what_is_no_event_is_parked_without_saying_what_was_in_it() {
     for (offset, payload) in ["{", number, r#"{"eventType":"Treated","id":5}"#].into_iter().enumerate() {
         notices.takes_in(foreign_message(i64::try_from(offset).unwrap(), payload)).await;
     }
-    let letters = dead_letter::list(&notices.app.db).await.unwrap();
+    let letters = dead_letter::list(&notices.app.db, None, 0, 1000).await.unwrap();
     assert_eq!(letters.len(), 3);
     assert!(letters.iter().all(|letter| !letter.reason.contains("1012345678")), "{letters:?}");
     assert_eq!(notices.all().await.len(), 0);
