@@ -30,6 +30,10 @@ pub struct Http {
     #[serde(deserialize_with = "duration")]
     pub header_timeout: Duration,
     #[serde(deserialize_with = "duration")]
+    pub body_timeout: Duration,
+    pub max_connections: usize,
+    pub max_in_flight: usize,
+    #[serde(deserialize_with = "duration")]
     pub lame_duck: Duration,
     #[serde(deserialize_with = "duration")]
     pub drain_timeout: Duration,

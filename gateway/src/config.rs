@@ -32,6 +32,7 @@ pub struct RouteSettings {
 pub struct ProxySettings {
     #[serde(deserialize_with = "duration")]
     pub connect_timeout: Duration,
+    pub max_in_flight: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use chassis::http::admission::overloaded;
 use chassis::http::extract::BODY_LIMIT;
 use chassis::http::problem::Problem;
 
@@ -11,6 +12,8 @@ pub enum Error {
     Token(Problem),
     #[error("too many requests of one client")]
     TooMany { wait: Duration },
+    #[error("{service} has all the requests that it may have at once")]
+    Overloaded { service: String },
     #[error("the body is too large")]
     BodyTooLarge,
     #[error("the body broke off")]
@@ -34,6 +37,9 @@ impl From<Error> for Problem {
             Error::TooMany { wait } => Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests")
                 .detail("You send more requests than one client may; please wait a moment.")
                 .retry_after(u32::try_from(wait.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX)),
+            Error::Overloaded { service } => {
+                overloaded(format!("The service {service} has more to do at the moment than it can."))
+            }
             Error::BodyTooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large")
                 .detail(format!("The body is larger than {BODY_LIMIT} bytes.")),
             Error::BodyBroken => Self::bad_request("The body ended before it was complete."),

@@ -86,12 +86,15 @@ pub fn peer(request: &Parts) -> IpAddr {
 
 impl Proxied {
     async fn forward(&self, request: Request) -> Result<Response, Error> {
+        // First of all, so that a refusal costs next to nothing.
+        let upstream = &self.route.upstream;
+        let place = upstream.places.enter();
+        let _place = place.ok_or_else(|| Error::Overloaded { service: upstream.name.clone() })?;
         let (mut parts, body) = request.into_parts();
         let arrival = Arrival { peer: peer(&parts), trust_forwarded: self.app.trust_forwarded };
         self.admit(&parts.headers, arrival.client(&parts.headers)).await?;
         let body = fitting(&parts.headers, body).await?;
 
-        let upstream = &self.route.upstream;
         let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let is_head = parts.method == Method::HEAD;
         self.dress(&mut parts, &arrival);

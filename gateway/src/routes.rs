@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::uri::{Authority, Scheme};
 use axum::http::{HeaderValue, Uri};
 use chassis::SettingError;
+use chassis::http::admission::Places;
 
 use crate::config::{Config, RouteSettings};
 
@@ -20,6 +21,8 @@ pub struct Upstream {
     pub authority: Authority,
     /// The authority as the `Host` it is called by.
     pub host: HeaderValue,
+    /// The requests that it may have at once, over all routes that lead to it.
+    pub places: Places,
 }
 
 #[derive(Debug)]
@@ -43,7 +46,7 @@ pub fn parse(config: &Config) -> Result<Vec<Arc<Route>>, SettingError> {
     let mut upstreams = BTreeMap::new();
     for (section, addresses) in [("upstreams", &config.upstreams), ("more_upstreams", &config.more_upstreams)] {
         for (name, address) in addresses {
-            let upstream = parse_upstream(name, address)
+            let upstream = parse_upstream(name, address, config.proxy.max_in_flight)
                 .map_err(|problem| SettingError::new(&format!("{section}.{name}"), problem))?;
             upstreams.insert(name.as_str(), Arc::new(upstream));
         }
@@ -60,7 +63,7 @@ pub fn parse(config: &Config) -> Result<Vec<Arc<Route>>, SettingError> {
     Ok(routes)
 }
 
-fn parse_upstream(name: &str, address: &str) -> Result<Upstream, String> {
+fn parse_upstream(name: &str, address: &str, max_in_flight: usize) -> Result<Upstream, String> {
     let wrong = || format!("`{address}` is no address of a service; write it like http://localhost:8081");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
     let is_bare = uri.path() == "/" && uri.query().is_none();
@@ -69,7 +72,8 @@ fn parse_upstream(name: &str, address: &str) -> Result<Upstream, String> {
         return Err(wrong());
     }
     let host = HeaderValue::try_from(authority.as_str()).map_err(|_| wrong())?;
-    Ok(Upstream { name: name.to_owned(), authority: authority.clone(), host })
+    let places = Places::new(name, max_in_flight);
+    Ok(Upstream { name: name.to_owned(), authority: authority.clone(), host, places })
 }
 
 fn parse_route(settings: &RouteSettings, upstreams: &BTreeMap<&str, Arc<Upstream>>) -> Result<Route, String> {

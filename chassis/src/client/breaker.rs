@@ -10,6 +10,10 @@ const WINDOW_SECONDS: u64 = 10;
 const MIN_CALLS: u32 = 20;
 const OPEN_FOR: Duration = Duration::from_secs(2);
 const PROBES: u32 = 5;
+/// The metric `circuit_breaker_open`.
+const CLOSED: f64 = 0.0;
+const HALF_OPEN: f64 = 0.5;
+const OPEN: f64 = 1.0;
 
 pub struct Breaker {
     target: &'static str,
@@ -40,8 +44,21 @@ pub struct Probe<'a> {
 impl Breaker {
     pub fn new(target: &'static str) -> Self {
         let breaker = Self { target, started: Instant::now(), state: Mutex::new(State::closed()) };
-        breaker.show(0.0);
+        breaker.show(CLOSED);
         breaker
+    }
+
+    /// Whether a call would be refused now.
+    pub fn is_open(&self) -> bool {
+        self.is_open_at(Instant::now())
+    }
+
+    fn is_open_at(&self, now: Instant) -> bool {
+        match *self.lock() {
+            State::Closed { .. } => false,
+            State::Open { until } => now < until,
+            State::HalfOpen { admitted, .. } => admitted >= PROBES,
+        }
     }
 
     /// `None` while it is open.
@@ -55,7 +72,7 @@ impl Breaker {
             && now >= until
         {
             *state = State::HalfOpen { admitted: 0, succeeded: 0 };
-            self.show(0.5);
+            self.show(HALF_OPEN);
         }
         match &mut *state {
             State::Closed { .. } => {}
@@ -84,7 +101,7 @@ impl Breaker {
         let Some(next) = next else { return };
         let is_open = matches!(next, State::Open { .. });
         *state = next;
-        self.show(if is_open { 1.0 } else { 0.0 });
+        self.show(if is_open { OPEN } else { CLOSED });
         tracing::warn!(client.target = self.target, is_open, "the circuit breaker changed its state");
     }
 
@@ -194,6 +211,20 @@ mod tests {
         }
         assert!(call(&breaker, now + OPEN_FOR, false), "closed again: one failure is no reason");
         assert!(call(&breaker, now + OPEN_FOR, true));
+    }
+
+    #[test]
+    fn whoever_asks_beforehand_hears_what_a_call_would_meet() {
+        let now = Instant::now();
+        assert!(!Breaker::new("test").is_open_at(now));
+        let breaker = sick_breaker(now);
+        assert!(breaker.is_open_at(now));
+        let later = now + OPEN_FOR;
+        assert!(!breaker.is_open_at(later), "it is time for probes");
+        let probes: Vec<_> = (0..PROBES).map(|_| breaker.admit_at(later).unwrap()).collect();
+        assert!(breaker.is_open_at(later), "there are enough of them");
+        probes.into_iter().for_each(|probe| probe.done_at(later, true));
+        assert!(!breaker.is_open_at(later));
     }
 
     #[test]

@@ -10,17 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use metrics::Counter;
 use rand::RngExt;
 use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use credentials::{Credentials, CredentialsSettings};
 
 use crate::SettingError;
 use crate::config::duration;
+use crate::http::admission::{Place, Places};
 use crate::http::edge::known;
 use crate::http::extract::TIMEOUT_HEADER;
 use crate::http::problem::{MEDIA_TYPE, chain};
@@ -73,13 +74,20 @@ pub struct Client {
     inner: Arc<Inner>,
 }
 
+/// Leave to make one call: it has its place among those that may be made at once.
+pub struct Leave {
+    client: Client,
+    _place: Place,
+}
+
 struct Inner {
     target: &'static str,
     settings: ClientSettings,
     http: reqwest::Client,
     credentials: Option<Credentials>,
     breaker: Breaker,
-    permits: Semaphore,
+    breaker_shed: Counter,
+    places: Places,
     retry_budget: Mutex<f64>,
 }
 
@@ -100,10 +108,25 @@ impl Client {
             .redirect(Policy::none())
             .build()
             .map_err(|error| wrong(error.to_string()))?;
-        let permits = Semaphore::new(settings.max_concurrency);
+        let breaker_shed = metrics::counter!("requests_shed_total", "limit" => format!("breaker-{target}"));
+        breaker_shed.absolute(0);
+        let places = Places::new(&format!("calls-{target}"), settings.max_concurrency);
         let breaker = Breaker::new(target);
         let retry_budget = Mutex::new(MOST_SAVED);
-        Ok(Self { inner: Arc::new(Inner { target, settings, http, credentials, breaker, permits, retry_budget }) })
+        Ok(Self {
+            inner: Arc::new(Inner { target, settings, http, credentials, breaker, breaker_shed, places, retry_budget }),
+        })
+    }
+
+    /// Leave to make one call, or the news that it would be refused: for callers who then need not begin at all.
+    pub fn leave(&self) -> Result<Leave, CallError> {
+        if self.inner.breaker.is_open() {
+            return Err(self.refused_by_breaker());
+        }
+        let Some(place) = self.inner.places.enter() else {
+            return Err(CallError::NotDone("too many calls at once".to_owned()));
+        };
+        Ok(Leave { client: self.clone(), _place: place })
     }
 
     /// Sends a request that may be sent again without harm.
@@ -113,39 +136,19 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<Answer, CallError> {
-        let started = Instant::now();
-        let outcome = self.send_within_limits(method.clone(), path, body, started).await;
-        let (status, error) = match &outcome {
-            Ok(answer) => (answer.status.as_u16().to_string(), ""),
-            Err(CallError::NotDone(_)) => (String::new(), "not_done"),
-            Err(CallError::Unknown(_)) => (String::new(), "unknown"),
-        };
-        metrics::histogram!(
-            "http_client_request_duration_seconds",
-            "peer_service" => self.inner.target,
-            "http_request_method" => known(&method),
-            "http_response_status_code" => status,
-            "error_type" => error
-        )
-        .record(started.elapsed());
-        outcome
+        self.leave()?.send_idempotent(method, path, body).await
     }
 
-    async fn send_within_limits(
+    async fn send_until(
         &self,
         method: Method,
         path: &str,
         body: &impl Serialize,
         started: Instant,
     ) -> Result<Answer, CallError> {
-        let inner = &self.inner;
-        let Ok(_permit) = inner.permits.try_acquire() else {
-            metrics::counter!("http_client_shed_total", "target" => inner.target).increment(1);
-            return Err(CallError::NotDone("too many calls at once".to_owned()));
-        };
         let body = serde_json::to_vec(body).map_err(|error| CallError::NotDone(error.to_string()))?;
         let body = Bytes::from(body);
-        let deadline = started + inner.settings.total_timeout;
+        let deadline = started + self.inner.settings.total_timeout;
         self.earn();
         let mut may_be_done = false;
         let mut tries = 0;
@@ -174,7 +177,7 @@ impl Client {
         };
         // After the token: whoever issues it may be sick while the other side is well.
         let Some(probe) = inner.breaker.admit() else {
-            return Err(CallError::NotDone("the circuit breaker is open".to_owned()));
+            return Err(self.refused_by_breaker());
         };
         let timeout = inner.settings.try_timeout.min(deadline.saturating_duration_since(Instant::now()));
         let mut request = inner
@@ -195,6 +198,11 @@ impl Client {
         outcome
     }
 
+    fn refused_by_breaker(&self) -> CallError {
+        self.inner.breaker_shed.increment(1);
+        CallError::NotDone("the circuit breaker is open".to_owned())
+    }
+
     fn earn(&self) {
         let mut budget = self.inner.retry_budget.lock().unwrap_or_else(PoisonError::into_inner);
         *budget = (*budget + EARNED_PER_CALL).min(MOST_SAVED);
@@ -207,6 +215,28 @@ impl Client {
             *budget -= 1.0;
         }
         affordable
+    }
+}
+
+impl Leave {
+    /// Sends a request that may be sent again without harm.
+    pub async fn send_idempotent(self, method: Method, path: &str, body: &impl Serialize) -> Result<Answer, CallError> {
+        let started = Instant::now();
+        let outcome = self.client.send_until(method.clone(), path, body, started).await;
+        let (status, error) = match &outcome {
+            Ok(answer) => (answer.status.as_u16().to_string(), ""),
+            Err(CallError::NotDone(_)) => (String::new(), "not_done"),
+            Err(CallError::Unknown(_)) => (String::new(), "unknown"),
+        };
+        metrics::histogram!(
+            "http_client_request_duration_seconds",
+            "peer_service" => self.client.inner.target,
+            "http_request_method" => known(&method),
+            "http_response_status_code" => status,
+            "error_type" => error
+        )
+        .record(started.elapsed());
+        outcome
     }
 }
 

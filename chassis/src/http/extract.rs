@@ -1,5 +1,7 @@
 //! Extractors whose refusals are problem details that name what is wrong.
 
+use std::error::Error;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
@@ -8,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::admission::BodyLate;
 use super::problem::{FieldError, Problem};
 
 /// The largest body that is read.
@@ -58,7 +61,15 @@ pub fn body_problem(rejection: BytesRejection) -> Problem {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large")
             .detail(format!("The body is larger than {BODY_LIMIT} bytes."));
     }
+    if is_late(&rejection) {
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout")
+            .detail("The body of the request did not arrive in time.");
+    }
     Problem::bad_request("The body ended before it was complete.")
+}
+
+fn is_late(rejection: &BytesRejection) -> bool {
+    std::iter::successors(rejection.source(), |error| (*error).source()).any(|error| error.is::<BodyLate>())
 }
 
 /// Not JSON is 400; JSON of another shape is 422 and names the field.

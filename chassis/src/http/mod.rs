@@ -2,6 +2,8 @@
 //! the server and its outermost layer.
 
 pub mod actuator;
+pub mod admission;
+mod connections;
 pub mod docs;
 pub mod edge;
 pub mod extract;

@@ -2,23 +2,20 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::admission::{self, Admission};
+use super::connections::Connections;
 use super::extract::BODY_LIMIT;
 use super::problem::Problem;
 use super::{actuator, docs, edge};
@@ -28,8 +25,6 @@ use crate::{Chassis, StartError};
 
 /// Waiting connections the kernel holds for us; a burst beyond it is refused by the kernel.
 const BACKLOG: u32 = 4096;
-/// hyper's buffer for a head; the edge refuses far smaller heads with a proper answer.
-const HEAD_BUFFER: usize = 64 * 1024;
 
 pub type Service = NormalizePath<Router>;
 
@@ -58,6 +53,7 @@ pub async fn listen(http: &Http) -> Result<Listener, StartError> {
 pub fn service(chassis: &Chassis, api: OpenApiRouter, metrics: PrometheusHandle) -> Service {
     let (api, document) = api.split_for_parts();
     let router = api
+        .layer(from_fn_with_state(Admission::new(&chassis.config.http), admission::admit))
         .merge(actuator::router(chassis, metrics))
         .merge(docs::router(chassis.about, document))
         .fallback(async || Problem::not_found())
@@ -74,7 +70,7 @@ pub fn service(chassis: &Chassis, api: OpenApiRouter, metrics: PrometheusHandle)
 /// Serves until a signal or a crashed task asks for a stop, then drains.
 pub async fn until_stopped(chassis: &Chassis, listener: Listener, service: Service) -> Result<(), StartError> {
     let lifecycle = &chassis.lifecycle;
-    let connections = GracefulShutdown::new();
+    let connections = Connections::new(&chassis.config.http, service);
     let stopped = async {
         tokio::select! {
             signal = stop_signal() => match signal {
@@ -87,13 +83,13 @@ pub async fn until_stopped(chassis: &Chassis, listener: Listener, service: Servi
         tokio::time::sleep(chassis.config.http.lame_duck).await;
     };
     tokio::select! {
-        () = accept(&listener.inner, &connections, &service, chassis.config.http.header_timeout) => {}
+        () = connections.accept(&listener.inner) => {}
         () = stopped => {}
     }
     drop(listener);
 
     let graceful = async {
-        connections.shutdown().await;
+        connections.drain().await;
         lifecycle.finish().await;
     };
     tokio::select! {
@@ -105,48 +101,4 @@ pub async fn until_stopped(chassis: &Chassis, listener: Listener, service: Servi
         _ = stop_signal() => tracing::warn!("asked to stop a second time; what is left is cut off"),
     }
     Ok(())
-}
-
-async fn accept(listener: &TcpListener, connections: &GracefulShutdown, service: &Service, header_timeout: Duration) {
-    let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(HEAD_BUFFER);
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, most likely: others must end before this goes on.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        serve_connection(stream, peer, &server, connections, service.clone());
-    }
-}
-
-/// Requests carry the peer's address as `ConnectInfo<SocketAddr>`.
-fn serve_connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    server: &http1::Builder,
-    connections: &GracefulShutdown,
-    service: Service,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection ended before it began");
-        return;
-    }
-    let service =
-        tower::util::MapRequest::new(service, move |mut request: hyper::Request<hyper::body::Incoming>| -> Request {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.map(axum::body::Body::new)
-        });
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let watched = connections.watch(connection);
-    tokio::spawn(async move {
-        // Clients that go away in the middle are daily weather.
-        if let Err(error) = watched.await {
-            tracing::debug!(%error, "a connection ended early");
-        }
-    });
 }

@@ -7,5 +7,6 @@ mod dead_letters;
 mod lifecycle;
 mod metrics;
 mod outbox;
+mod overload;
 mod service;
 mod tokens;

@@ -6,6 +6,7 @@ mod admission;
 mod bodies;
 mod gateway;
 mod headers;
+mod overload;
 mod own_answers;
 mod passing;
 mod trouble;

@@ -1,3 +1,4 @@
+use chassis::http::admission::overloaded;
 use chassis::{DbError, Problem};
 use contracts::visits;
 
@@ -36,9 +37,7 @@ impl From<Error> for Problem {
                 Problem::unavailable("too-late", "The time that you wait for an answer had passed before it began.")
                     .not_done()
             }
-            Error::Overloaded => {
-                Problem::unavailable("overloaded", "Too many visits are being accepted at the moment.").not_done()
-            }
+            Error::Overloaded => overloaded("Too many visits are being accepted at the moment."),
             // Not marked as not done: it may have been the commit that failed.
             Error::Db(error) if error.is_transient() => {
                 tracing::warn!(error = chassis::http::problem::chain(&error), "the database is in trouble");

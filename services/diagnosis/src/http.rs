@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chassis::http::admission::Place;
 use chassis::http::extract::{Deadline, Id, IfMatch, Json, Query, etag, present};
 use chassis::http::hal::{Collection, Item, Order, Origin, Page, Rel};
 use chassis::http::problem::ProblemBody;
@@ -12,7 +13,6 @@ use contracts::roles::{ADMIN, CUSTOMER, DESK, SERVICE, VET};
 use contracts::visits::{VisitChange, VisitRequest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -86,13 +86,13 @@ fn answer(origin: &Origin, record: Record) -> Response {
 }
 
 /// One of the visits that may be accepted at the same time; one more is sent away before its body is read.
-struct Place(#[expect(dead_code, reason = "held until the answer is made")] OwnedSemaphorePermit);
+struct VisitPlace(#[expect(dead_code, reason = "held until the answer is made")] Place);
 
-impl FromRequestParts<App> for Place {
+impl FromRequestParts<App> for VisitPlace {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, app: &App) -> Result<Self, Problem> {
-        app.places.clone().try_acquire_owned().map(Self).map_err(|_| Error::Overloaded.into())
+        app.places.enter().map(Self).ok_or_else(|| Error::Overloaded.into())
     }
 }
 
@@ -106,7 +106,7 @@ impl FromRequestParts<App> for Place {
 async fn post_visit(
     State(app): State<App>,
     caller: Caller,
-    _place: Place,
+    _place: VisitPlace,
     deadline: Deadline,
     origin: Origin,
     Json(request): Json<VisitRequest>,
@@ -132,7 +132,7 @@ async fn post_visit(
 async fn put_change(
     State(app): State<App>,
     caller: Caller,
-    _place: Place,
+    _place: VisitPlace,
     deadline: Deadline,
     origin: Origin,
     Id(reservation_id): Id,

@@ -19,8 +19,8 @@ mod treat;
 use std::sync::Arc;
 
 use chassis::events::{consumer, dead_letter, relay};
+use chassis::http::admission::Places;
 use chassis::{About, Chassis, Clock, Db, StartError, auth};
-use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use config::Config;
@@ -41,18 +41,18 @@ pub struct App {
     pub clinic: Arc<config::Clinic>,
     pub treatment: Arc<config::Treatment>,
     /// A permit for each visit that may be in the making.
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 impl App {
     pub fn new(db: Db, clock: Clock, config: &Config) -> Self {
-        let places = Semaphore::new(config.treatment.max_concurrency.get() as usize);
+        let places = Places::new("visits", config.treatment.max_concurrency.get() as usize);
         Self {
             db,
             clock,
             clinic: Arc::new(config.clinic.clone()),
             treatment: Arc::new(config.treatment.clone()),
-            places: Arc::new(places),
+            places,
         }
     }
 }

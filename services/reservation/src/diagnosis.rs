@@ -1,6 +1,6 @@
 //! The synchronous call: can the clinic treat then?
 
-use chassis::client::{Answer, CallError, Client, ClientSettings, Credentials};
+use chassis::client::{Answer, CallError, Client, ClientSettings, Credentials, Leave};
 use chassis::http::problem::ProblemBody;
 use chassis::{SettingError, http::problem};
 use contracts::visits::{CANCELED, VisitChange, VisitRequest};
@@ -44,32 +44,41 @@ impl Diagnosis {
         Ok(Self { client: Client::new("diagnosis", settings, credentials)? })
     }
 
-    pub async fn hold_visit(&self, reservation: &Reservation) -> Verdict {
+    /// Leave to ask once. Without it the question is known to be in vain, and nothing need be written down for it.
+    pub fn leave(&self) -> Result<Leave, CallError> {
+        self.client.leave()
+    }
+
+    pub async fn hold_visit(&self, leave: Result<Leave, CallError>, reservation: &Reservation) -> Verdict {
         let request = VisitRequest {
             reservation_id: Some(reservation.id),
             reservation_date: Some(reservation.details.date.clone()),
             customer_id: Some(reservation.customer_id.clone()),
             ..VisitRequest::default()
         };
-        self.ask(Method::POST, "/medicalRecords", &request).await
+        ask(leave, Method::POST, "/medicalRecords", &request).await
     }
 
     pub async fn hold_other_date(&self, id: i64, date: &str, change_number: i64) -> Verdict {
         let request = VisitChange { reservation_date: date.to_owned(), change_number };
-        self.ask(Method::PUT, &format!("/visits/{id}"), &request).await
+        ask(self.leave(), Method::PUT, &format!("/visits/{id}"), &request).await
     }
+}
 
-    async fn ask(&self, method: Method, path: &str, request: &impl Serialize) -> Verdict {
-        match self.client.send_idempotent(method, path, request).await {
-            Ok(answer) => verdict(&answer),
-            Err(CallError::NotDone(reason)) => {
-                tracing::warn!(reason, "diagnosis cannot be asked");
-                Verdict::NotDone
-            }
-            Err(CallError::Unknown(reason)) => {
-                tracing::warn!(reason, "diagnosis has not answered; the reconciler asks again");
-                Verdict::Unknown
-            }
+async fn ask(leave: Result<Leave, CallError>, method: Method, path: &str, request: &impl Serialize) -> Verdict {
+    let answer = match leave {
+        Ok(leave) => leave.send_idempotent(method, path, request).await,
+        Err(refused) => Err(refused),
+    };
+    match answer {
+        Ok(answer) => verdict(&answer),
+        Err(CallError::NotDone(reason)) => {
+            tracing::warn!(reason, "diagnosis cannot be asked");
+            Verdict::NotDone
+        }
+        Err(CallError::Unknown(reason)) => {
+            tracing::warn!(reason, "diagnosis has not answered; the reconciler asks again");
+            Verdict::Unknown
         }
     }
 }

@@ -72,7 +72,7 @@ async fn settle_one(app: &App, reservation: &Reservation) -> Result<(), Error> {
         Some(requested) => {
             app.diagnosis.hold_other_date(reservation.id, &requested.date, reservation.change_number).await
         }
-        None => app.diagnosis.hold_visit(reservation).await,
+        None => app.diagnosis.hold_visit(app.diagnosis.leave(), reservation).await,
     };
     let (app, id, asked) = (app.clone(), reservation.id, reservation.clone());
     let settled = app

@@ -36,11 +36,16 @@ pub struct Request {
 
 pub async fn reserve(app: App, request: Request) -> Result<StoredAnswer, Error> {
     let origin = request.origin.clone();
+    let leave = app.diagnosis.leave();
+    // A refusal must cost less than what it saves. Only who brings a key may have been answered before.
+    if leave.is_err() && request.key.is_none() {
+        return Err(Error::DiagnosisUnavailable);
+    }
     let pending = match begin(&app, request).await? {
         Begin::Answered(answer) => return Ok(answer),
         Begin::Pending(pending) => pending,
     };
-    let verdict = app.diagnosis.hold_visit(&pending).await;
+    let verdict = app.diagnosis.hold_visit(leave, &pending).await;
     let settled = settle(&app, &pending, verdict, &origin).await;
     count(&settled);
     match settled {
