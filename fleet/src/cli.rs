@@ -61,6 +61,18 @@ pub enum Command {
     },
     /// Play the story of a visit against the running fleet
     Demo,
+    /// Compare what all services say of each reservation; exit code 1 if they differ
+    Reconcile {
+        /// How long what differs may take to come to rest
+        #[arg(long, value_name = "TIME")]
+        settle: Option<String>,
+        /// Begin after this reservation
+        #[arg(long, value_name = "ID")]
+        since: Option<i64>,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Stop the running fleet
     Down,
     /// Delete everything in the data folder

@@ -12,7 +12,7 @@ use crate::{
     control::{self, ControlError, Request},
     demo,
     folder::{Folder, FolderError},
-    logs,
+    logs, reconcile,
     settings::{File, Settings, SettingsError},
     status::Status,
     table, token,
@@ -63,6 +63,10 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Logs { follow, service } => logs::show(&data, service, follow).await?,
         Command::Token { who } => print_token(&data, who).await?,
         Command::Demo => demo::play(&data, control::ask(&data, &Request::Status).await?).await?,
+        Command::Reconcile { settle, since, json } => {
+            let status = control::ask(&data, &Request::Status).await?;
+            reconcile::become_it(&data, &status, reconcile::Wanted { settle, since, json }).await?;
+        }
         Command::Down => down(&data).await?,
         Command::Reset { yes } => reset(data, yes)?,
         Command::Broker { listen, advertise } => broker::run(listen, advertise).await?,

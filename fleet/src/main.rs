@@ -14,6 +14,7 @@ mod name;
 mod plan;
 mod ports;
 mod process;
+mod reconcile;
 mod settings;
 mod status;
 mod supervisor;

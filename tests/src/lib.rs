@@ -5,7 +5,7 @@
 mod fleet;
 mod hospital;
 
-pub use fleet::Fleet;
+pub use fleet::{Fleet, binary};
 pub use hospital::{Hospital, jackson};
 
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@ pub mod edge;
 pub mod extract;
 pub mod hal;
 pub mod idempotency;
+pub mod operator;
 pub mod problem;
 pub mod server;
 pub mod trace;

@@ -8,6 +8,7 @@ pub mod domain;
 mod error;
 pub mod events;
 mod http;
+mod ledger;
 mod settle;
 pub mod store;
 
@@ -54,5 +55,6 @@ pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, S
 
 pub fn router(chassis: &Chassis, app: App) -> OpenApiRouter {
     let letters = dead_letter::routes(chassis, &app.db, events::handler(&app));
-    auth::protect(&chassis.verifier, http::routes(app).merge(letters))
+    let ledger = ledger::routes(chassis, &app.db);
+    auth::protect(&chassis.verifier, http::routes(app).merge(letters).merge(ledger))
 }

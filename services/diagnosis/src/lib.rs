@@ -12,6 +12,7 @@ pub mod domain;
 pub mod error;
 pub mod events;
 pub mod http;
+mod ledger;
 mod policy;
 pub mod store;
 mod treat;
@@ -63,6 +64,6 @@ pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, S
     let handler = events::handler(app.clone());
     relay::start(chassis, &db, &config.kafka)?;
     consumer::start(chassis, &db, &config.kafka, handler.clone())?;
-    let api = http::router(app).merge(dead_letter::routes(chassis, &db, handler));
+    let api = http::router(app).merge(dead_letter::routes(chassis, &db, handler)).merge(ledger::routes(chassis, &db));
     Ok(auth::protect(&chassis.verifier, api))
 }

@@ -7,6 +7,7 @@ pub mod domain;
 mod error;
 mod events;
 mod http;
+mod ledger;
 mod normal;
 mod query;
 pub mod rebuild;
@@ -42,7 +43,8 @@ pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, S
 
 pub fn router(chassis: &Chassis, app: App) -> OpenApiRouter {
     let parked = dead_letter::routes(chassis, &app.db, handler());
-    auth::protect(&chassis.verifier, http::routes(app).merge(parked))
+    let ledger = ledger::routes(chassis, &app.db);
+    auth::protect(&chassis.verifier, http::routes(app).merge(parked).merge(ledger))
 }
 
 /// What a message does to the view.

@@ -148,6 +148,13 @@ pub async fn find(db: &Db, reservation_id: i64) -> Result<Option<Stats>, DbError
     Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(reservation_id).fetch_optional(db.reader()).await?)
 }
 
+/// The rows after a reservation's, in the order of their ids.
+pub async fn page(db: &Db, after: i64, limit: i64) -> Result<Vec<Stats>, DbError> {
+    let statement =
+        format!("SELECT {STATS} FROM reservation_stats WHERE reservation_id > $1 ORDER BY reservation_id LIMIT $2");
+    Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(after).bind(limit).fetch_all(db.reader()).await?)
+}
+
 /// The histories of several reservations in one statement, each in its order.
 pub async fn histories(db: &Db, reservation_ids: &[i64]) -> Result<Vec<HistoryEntry>, DbError> {
     if reservation_ids.is_empty() {

@@ -7,6 +7,7 @@ pub mod domain;
 mod error;
 pub mod events;
 mod http;
+mod ledger;
 mod mask;
 mod note;
 pub mod sender;
@@ -73,5 +74,6 @@ async fn measure(app: App) {
 
 pub fn router(chassis: &Chassis, app: App) -> OpenApiRouter {
     let letters = dead_letter::routes(chassis, &app.db, events::handler(&app));
-    auth::protect(&chassis.verifier, http::routes(app).merge(letters))
+    let ledger = ledger::routes(chassis, &app.db);
+    auth::protect(&chassis.verifier, http::routes(app).merge(letters).merge(ledger))
 }

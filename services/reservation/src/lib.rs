@@ -9,6 +9,7 @@ pub mod domain;
 mod error;
 mod events;
 mod http;
+mod ledger;
 mod reconcile;
 mod reserve;
 pub mod store;
@@ -66,7 +67,8 @@ pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, S
 }
 
 pub fn router(chassis: &Chassis, app: App) -> OpenApiRouter {
-    auth::protect(&chassis.verifier, http::routes(app))
+    let ledger = ledger::routes(chassis, &app.db);
+    auth::protect(&chassis.verifier, http::routes(app).merge(ledger))
 }
 
 /// Settles once what diagnosis has not answered; the background task does this every second.

@@ -1,0 +1,54 @@
+//! What this service says of each reservation when an operator compares the services.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chassis::http::extract::Query;
+use chassis::http::operator::{Keyset, Operator};
+use chassis::http::problem::Problem;
+use chassis::{Caller, Chassis, Db, DbError};
+use contracts::ledger::NoticeEntry;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn routes(chassis: &Chassis, db: &Db) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(get_ledger)).with_state(Operator::new(chassis, db))
+}
+
+/// What this service knows of each reservation, in the order of their ids.
+#[utoipa::path(get, path = "/actuator/ledger", tag = "operator", params(Keyset),
+    responses((status = 200, body = Vec<NoticeEntry>)))]
+async fn get_ledger(
+    State(operator): State<Operator>,
+    caller: Caller,
+    Query(page): Query<Keyset>,
+) -> Result<Response, Problem> {
+    operator.admit(&caller)?;
+    let entries = entries(&operator.db, page).await.map_err(|error| Problem::internal(&error))?;
+    Ok(axum::Json(entries).into_response())
+}
+
+async fn entries(db: &Db, page: Keyset) -> Result<Vec<NoticeEntry>, DbError> {
+    type Row = (i64, Option<String>, i64);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT known.reservation_id, notice.kind, COUNT(notice.id)
+         FROM (SELECT reservation_id FROM contact WHERE reservation_id > $1 ORDER BY reservation_id LIMIT $2) AS known
+         LEFT JOIN notice ON notice.reservation_id = known.reservation_id
+         GROUP BY known.reservation_id, notice.kind ORDER BY known.reservation_id",
+    )
+    .bind(page.after())
+    .bind(page.limit())
+    .fetch_all(db.reader())
+    .await?;
+    let mut entries: Vec<NoticeEntry> = Vec::new();
+    for (reservation_id, kind, count) in rows {
+        if entries.last().is_none_or(|last| last.reservation_id != reservation_id) {
+            entries.push(NoticeEntry { reservation_id, told: BTreeMap::new() });
+        }
+        if let (Some(last), Some(kind)) = (entries.last_mut(), kind) {
+            last.told.insert(kind, count);
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,48 @@
+//! What this service says of each reservation when an operator compares the services.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chassis::http::extract::Query;
+use chassis::http::operator::{Keyset, Operator};
+use chassis::http::problem::Problem;
+use chassis::{Caller, Chassis, Db, DbError};
+use contracts::ledger::ReservationEntry;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn routes(chassis: &Chassis, db: &Db) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(get_ledger)).with_state(Operator::new(chassis, db))
+}
+
+/// What this service knows of each reservation, in the order of their ids.
+#[utoipa::path(get, path = "/actuator/ledger", tag = "operator", params(Keyset),
+    responses((status = 200, body = Vec<ReservationEntry>)))]
+async fn get_ledger(
+    State(operator): State<Operator>,
+    caller: Caller,
+    Query(page): Query<Keyset>,
+) -> Result<Response, Problem> {
+    operator.admit(&caller)?;
+    let entries = entries(&operator.db, page).await.map_err(|error| Problem::internal(&error))?;
+    Ok(axum::Json(entries).into_response())
+}
+
+async fn entries(db: &Db, page: Keyset) -> Result<Vec<ReservationEntry>, DbError> {
+    type Row = (i64, String, String, i64, Option<i64>);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, state, reservation_date, events, decide_by FROM reservation
+         WHERE id > $1 ORDER BY id LIMIT $2",
+    )
+    .bind(page.after())
+    .bind(page.limit())
+    .fetch_all(db.reader())
+    .await?;
+    let entry = |(reservation_id, state, date, events, decide_by): Row| ReservationEntry {
+        reservation_id,
+        state,
+        date,
+        events,
+        decide_by,
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}
