@@ -28,13 +28,15 @@ def _leaves(table: dict, prefix: str = "") -> dict:
 def _services() -> dict[str, dict]:
     """Each service's settings by environment variable, with their defaults."""
     members = tomllib.loads(source("Cargo.toml"))["workspace"]["members"]
+    # What the launcher runs is what a cluster runs; other members are commands.
+    processes = re.search(r"const ALL: .*?= \[(.*?)\];", source("fleet/src/name.rs"), re.DOTALL)[1].lower()
     common = _leaves(tomllib.loads(source("chassis/src/config.toml")))
     services = {}
     for member in members:
-        own = ROOT / member / "src/config.toml"
-        if member != "chassis" and own.exists():
-            settings = common | _leaves(tomllib.loads(own.read_text(encoding="utf-8")))
-            services[Path(member).name] = {key.replace(".", "_").upper(): value for key, value in settings.items()}
+        name = Path(member).name
+        if f"self::{name}," in processes:
+            settings = common | _leaves(tomllib.loads(source(f"{member}/src/config.toml")))
+            services[name] = {key.replace(".", "_").upper(): value for key, value in settings.items()}
     return services
 
 
