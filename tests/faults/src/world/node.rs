@@ -21,15 +21,8 @@ pub enum Node {
 
 impl Node {
     /// In the order in which they are started.
-    pub const SERVICES: [Self; 7] = [
-        Self::Oauth,
-        Self::Diagnosis,
-        Self::Reservation,
-        Self::Acceptance,
-        Self::Notice,
-        Self::Lookup,
-        Self::Gateway,
-    ];
+    pub const SERVICES: [Self; 7] =
+        [Self::Oauth, Self::Diagnosis, Self::Reservation, Self::Acceptance, Self::Notice, Self::Lookup, Self::Gateway];
     pub const WITH_DATABASE: [Self; 6] =
         [Self::Oauth, Self::Diagnosis, Self::Reservation, Self::Acceptance, Self::Notice, Self::Lookup];
     pub const PUBLISHERS: [Self; 3] = [Self::Reservation, Self::Diagnosis, Self::Acceptance];

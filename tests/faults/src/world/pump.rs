@@ -1,0 +1,118 @@
+//! One connection over a link: bytes both ways, and what the link's fault does to them.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
+
+use super::fault::{Direction, Fate, Fault};
+use super::link::Link;
+
+const PIECE: usize = 16 * 1024;
+/// How often a slow link passes something on.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How the two directions know of each other.
+#[derive(Default)]
+struct Turn {
+    /// The last word was an answer's, so that what comes next is a new request.
+    is_answered: AtomicBool,
+    resets_at_answer: AtomicBool,
+}
+
+/// Passes bytes on until both ends have ended, or until the link's fault cuts the connection.
+pub async fn pass_on(link: &Link, mut near: TcpStream, mut far: TcpStream) {
+    if near.set_nodelay(true).and_then(|()| far.set_nodelay(true)).is_err() {
+        return;
+    }
+    let ended = {
+        let (near_reads, near_writes) = near.split();
+        let (far_reads, far_writes) = far.split();
+        let turn = Turn { is_answered: AtomicBool::new(true), ..Turn::default() };
+        let mut fault = link.watch();
+        let both_ways = async {
+            tokio::try_join!(
+                pump(link, Direction::Request, &turn, near_reads, far_writes),
+                pump(link, Direction::Answer, &turn, far_reads, near_writes),
+            )
+        };
+        tokio::select! {
+            ended = both_ways => ended.is_ok(),
+            _ = fault.wait_for(|fault| *fault == Fault::Down) => false,
+        }
+    };
+    if !ended {
+        reset(&near);
+        reset(&far);
+    }
+}
+
+/// The end of this connection comes as a reset. One that has gone already needs none.
+pub fn reset(stream: &TcpStream) {
+    if stream.set_zero_linger().is_ok() {
+        return;
+    }
+    // The other end has reset it first.
+}
+
+async fn pump(
+    link: &Link,
+    direction: Direction,
+    turn: &Turn,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+) -> io::Result<()> {
+    let mut fault = link.watch();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = from.read(&mut piece).await?;
+        until_open(&mut fault, direction).await?;
+        let now = *fault.borrow();
+        tokio::time::sleep(link.delay(now)).await;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        let fate = match direction {
+            Direction::Request if turn.is_answered.swap(false, Ordering::Relaxed) => link.fate(now),
+            Direction::Request => Fate::Pass,
+            Direction::Answer => {
+                turn.is_answered.store(true, Ordering::Relaxed);
+                if turn.resets_at_answer.load(Ordering::Relaxed) { Fate::ResetNow } else { Fate::Pass }
+            }
+        };
+        if fate == Fate::ResetNow {
+            return Err(cut());
+        }
+        if fate == Fate::ResetAtAnswer {
+            turn.resets_at_answer.store(true, Ordering::Relaxed);
+        }
+        write(now, &mut to, &piece[..length]).await?;
+        match fate {
+            Fate::ResetBehind => return Err(cut()),
+            Fate::EndBehind => return to.shutdown().await,
+            Fate::Pass | Fate::ResetNow | Fate::ResetAtAnswer => {}
+        }
+    }
+}
+
+fn cut() -> io::Error {
+    io::Error::from(io::ErrorKind::ConnectionReset)
+}
+
+async fn until_open(fault: &mut watch::Receiver<Fault>, direction: Direction) -> io::Result<()> {
+    fault.wait_for(|fault| !fault.holds(direction)).await.map(drop).map_err(|_| cut())
+}
+
+async fn write(fault: Fault, to: &mut WriteHalf<'_>, bytes: &[u8]) -> io::Result<()> {
+    let Fault::Slow { bytes_per_second } = fault else { return to.write_all(bytes).await };
+    let portion = (f64::from(bytes_per_second) * TICK.as_secs_f64()).max(1.0) as usize;
+    for portion in bytes.chunks(portion) {
+        to.write_all(portion).await?;
+        tokio::time::sleep(TICK).await;
+    }
+    Ok(())
+}
