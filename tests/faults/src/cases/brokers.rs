@@ -1,0 +1,56 @@
+//! The broker is away, or dies.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::checker::Invariant;
+use crate::clients::Habits;
+use crate::history::Action;
+use crate::trial::Trial;
+use crate::world::{Fault, Node, WorldError};
+
+const CLIENTS: usize = 10;
+
+pub async fn away(trial: &mut Trial) -> Result<(), WorldError> {
+    let outages: &[u64] = if trial.is_long { &[5, 300] } else { &[5] };
+    for seconds in outages {
+        let before = trial.history.counts().requests;
+        // An outage of minutes is not to fill the machine.
+        let pause = Duration::from_millis(20)..Duration::from_millis(if *seconds > 60 { 400 } else { 60 });
+        let habits = Habits { impatient: 0, racing: 0, pause, ..Habits::usual(CLIENTS) };
+        let crowd = trial.crowd(&habits).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        trial.world.links().filter(|link| link.to == Node::Kafka).for_each(|link| link.set(Fault::Down));
+        tokio::time::sleep(Duration::from_secs(*seconds)).await;
+        crowd.leave().await;
+        for what in failed_reservations(trial, before) {
+            trial.violated(Invariant::I11, format!("while the broker was away for {seconds} s, {what}"));
+        }
+        trial.judge().await?;
+    }
+    Ok(())
+}
+
+fn failed_reservations(trial: &Trial, since: usize) -> Vec<String> {
+    let operations = trial.history.operations();
+    let reserved = operations[since..].iter().filter(|operation| matches!(operation.action, Action::Reserve { .. }));
+    // A twin is told that the other is still at it.
+    let failed = reserved.filter(|operation| operation.outcome.ok_with(201).is_none() && operation.key.is_none());
+    failed.map(|operation| format!("request {} was not answered 201", operation.number)).collect()
+}
+
+pub async fn killed(trial: &mut Trial) -> Result<(), WorldError> {
+    for _ in 0..if trial.is_long { 5 } else { 1 } {
+        let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
+        for _ in 0..4 {
+            let pause = Duration::from_millis(trial.rng.random_range(500..3000));
+            tokio::time::sleep(pause).await;
+            trial.world.broker().kill();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        crowd.leave().await;
+        trial.judge().await?;
+    }
+    Ok(())
+}

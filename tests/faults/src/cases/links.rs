@@ -1,0 +1,148 @@
+//! Connections that break, hang, or carry nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::checker::Invariant;
+use crate::clients::Habits;
+use crate::history::Action;
+use crate::trial::Trial;
+use crate::world::{Fault, Link, Node, WorldError};
+
+const CLIENTS: usize = 10;
+const SHARE: f64 = 0.15;
+
+pub async fn reset_before(trial: &mut Trial) -> Result<(), WorldError> {
+    on_each_link(trial, Fault::ResetBefore { share: SHARE }).await
+}
+
+pub async fn reset_after(trial: &mut Trial) -> Result<(), WorldError> {
+    on_each_link(trial, Fault::ResetAfter { share: SHARE }).await
+}
+
+pub async fn half_close(trial: &mut Trial) -> Result<(), WorldError> {
+    on_each_link(trial, Fault::HalfClose { share: SHARE }).await
+}
+
+async fn on_each_link(trial: &mut Trial, fault: Fault) -> Result<(), WorldError> {
+    let each = Duration::from_millis(if trial.is_long { 4000 } else { 700 });
+    let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
+    for link in all_links(trial) {
+        link.set(fault);
+        tokio::time::sleep(each).await;
+        link.heal();
+    }
+    // And all of them at once.
+    all_links(trial).iter().for_each(|link| link.set(fault));
+    tokio::time::sleep(each * 2).await;
+    crowd.leave().await;
+    trial.judge().await?;
+    Ok(())
+}
+
+fn all_links(trial: &Trial) -> Vec<Arc<Link>> {
+    trial.world.links().cloned().collect()
+}
+
+pub async fn slow(trial: &mut Trial) -> Result<(), WorldError> {
+    let delay = Fault::Delay { time: Duration::from_millis(20), jitter: Duration::from_millis(40) };
+    let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
+    all_links(trial).iter().for_each(|link| link.set(delay));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    trial.world.heal_all();
+    for link in all_links(trial) {
+        link.set(Fault::Slow { bytes_per_second: 2000 });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        link.heal();
+    }
+    crowd.leave().await;
+    trial.judge().await?;
+    Ok(())
+}
+
+pub async fn blackhole(trial: &mut Trial) -> Result<(), WorldError> {
+    hold(trial, &[Fault::Blackhole]).await
+}
+
+pub async fn one_way_loss(trial: &mut Trial) -> Result<(), WorldError> {
+    hold(trial, &[Fault::HoldAnswers, Fault::HoldRequests]).await
+}
+
+/// In a long run for longer than a reservation may stay undecided.
+async fn hold(trial: &mut Trial, faults: &[Fault]) -> Result<(), WorldError> {
+    let time = Duration::from_secs(if trial.is_long { 30 } else { 6 });
+    let link = trial.world.link(Node::Reservation, Node::Diagnosis)?.clone();
+    for fault in faults {
+        let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        link.set(*fault);
+        tokio::time::sleep(time).await;
+        link.heal();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        crowd.leave().await;
+        trial.judge().await?;
+    }
+    Ok(())
+}
+
+pub async fn slow_diagnosis(trial: &mut Trial) -> Result<(), WorldError> {
+    trial.load(40, Duration::from_secs(15)).await?;
+    trial.judge().await?;
+    Ok(())
+}
+
+pub async fn sick_diagnosis(trial: &mut Trial) -> Result<(), WorldError> {
+    let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
+    for time in ["5s..5s", ""] {
+        for process in trial.world.service(Node::Diagnosis).to_vec() {
+            process.restart_with(&[("TREATMENT_SIMULATED_TIME", time)]).await?;
+        }
+        tokio::time::sleep(Duration::from_secs(8)).await;
+    }
+    for process in trial.world.service(Node::Diagnosis).to_vec() {
+        process.kill_and_hold().await?;
+    }
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    for process in trial.world.service(Node::Diagnosis).to_vec() {
+        process.start().await?;
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    crowd.leave().await;
+    trial.judge().await?;
+    Ok(())
+}
+
+/// Half of them stop in the middle of a header, half of them go on a byte at a time.
+pub async fn slow_senders(trial: &mut Trial) -> Result<(), WorldError> {
+    const SENDERS: usize = 200;
+    let address = trial.world.gateway().trim_start_matches("http://").to_owned();
+    let mut senders = Vec::new();
+    for _ in 0..SENDERS {
+        let connected = TcpStream::connect(&address).await;
+        let mut sender = connected.map_err(|source| WorldError::io("connect to the gateway", source))?;
+        let begun = sender.write_all(b"POST /reservations HTTP/1.1\r\nHost: fleet\r\nX-Slow: ").await;
+        begun.map_err(|source| WorldError::io("begin a request", source))?;
+        senders.push(sender);
+    }
+    let crowd = trial.crowd(&Habits { impatient: 0, ..Habits::usual(CLIENTS) }).await?;
+    for _ in 0..40 {
+        for sender in &mut senders[SENDERS / 2..] {
+            // The server may have had enough of it.
+            drop(sender.write_all(b"x").await);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    crowd.leave().await;
+    drop(senders);
+    let operations = trial.history.operations();
+    let honest = operations.iter().filter(|operation| operation.action != Action::Intrude);
+    let unanswered = honest.filter(|operation| operation.outcome.is_unknown()).count();
+    if unanswered > 0 {
+        trial.violated(Invariant::I11, format!("{unanswered} requests of others were not answered"));
+    }
+    trial.judge().await?;
+    Ok(())
+}

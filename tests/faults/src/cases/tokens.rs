@@ -1,0 +1,91 @@
+//! Keys that change, a key server that is away, and logins that are renewed many times at once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Client;
+use serde_json::Value;
+
+use crate::checker::Invariant;
+use crate::clients::Habits;
+use crate::trial::Trial;
+use crate::world::{Node, PUBLIC_CLIENT, WorldError};
+
+const CLIENTS: usize = 8;
+/// For so long a new key is published before it signs; verifiers ask for unknown keys no more often than each 30 s.
+pub const PUBLISHED_BEFORE: Duration = Duration::from_secs(35);
+
+/// The signed-by key changes under load; tokens of the old and of the new one are both good.
+pub async fn rotated(trial: &mut Trial) -> Result<(), WorldError> {
+    for _ in 0..if trial.is_long { 3 } else { 1 } {
+        let admin = trial.world.token("admin").await?;
+        let old = trial.crowd(&Habits::usual(CLIENTS)).await?;
+        let url = format!("{}/oauth/keys/rotate", trial.world.gateway());
+        Client::new().post(url).bearer_auth(admin).send().await?.error_for_status()?;
+        tokio::time::sleep(PUBLISHED_BEFORE + Duration::from_secs(5)).await;
+        trial.renew_tokens().await?;
+        let new = trial.crowd(&Habits::usual(CLIENTS)).await?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        old.leave().await;
+        new.leave().await;
+        trial.judge().await?;
+    }
+    Ok(())
+}
+
+pub async fn server_away(trial: &mut Trial) -> Result<(), WorldError> {
+    let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for process in trial.world.service(Node::Oauth).to_vec() {
+        process.kill_and_hold().await?;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Who starts now has no keys at all.
+    trial.process(Node::Acceptance).kill();
+    trial.process(Node::Gateway).kill();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for process in trial.world.service(Node::Oauth).to_vec() {
+        process.start().await?;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    crowd.leave().await;
+    trial.judge().await?;
+    Ok(())
+}
+
+pub async fn parallel_refreshes(trial: &mut Trial) -> Result<(), WorldError> {
+    const REFRESHES: usize = 100;
+    for _ in 0..if trial.is_long { 10 } else { 2 } {
+        let login = trial.world.log_in("customer").await?;
+        let refresh = login["refresh_token"].as_str().unwrap_or_default().to_owned();
+        let answers = join_all((0..REFRESHES).map(|_| exchange(trial, &refresh))).await;
+        let answers: Vec<(u16, Value)> = answers.into_iter().collect::<Result<_, _>>()?;
+        let refused = answers.iter().filter(|(status, _)| *status != 200).count();
+        if refused > 0 {
+            trial.violated(Invariant::I10, format!("{refused} of {REFRESHES} refreshes at once were refused"));
+        }
+        let successors: BTreeSet<&str> =
+            answers.iter().filter_map(|(_, answer)| answer["refresh_token"].as_str()).collect();
+        if successors.len() != 1 {
+            trial.violated(Invariant::I10, format!("one refresh token has {} successors", successors.len()));
+        }
+        for successor in successors {
+            let (status, _) = exchange(trial, successor).await?;
+            if status != 200 {
+                trial.violated(Invariant::I10, format!("the successor of a refresh token was answered {status}"));
+            }
+        }
+    }
+    trial.load(CLIENTS, Duration::from_secs(1)).await?;
+    trial.judge().await?;
+    Ok(())
+}
+
+async fn exchange(trial: &Trial, refresh: &str) -> Result<(u16, Value), WorldError> {
+    let form = [("grant_type", "refresh_token"), ("client_id", PUBLIC_CLIENT), ("refresh_token", refresh)];
+    let url = format!("{}/oauth/token", trial.world.gateway());
+    let answer = Client::new().post(url).form(&form).send().await?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.json().await?))
+}
