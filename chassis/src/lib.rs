@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod events;
+pub mod failpoint;
 pub mod http;
 pub mod lifecycle;
 pub mod run;

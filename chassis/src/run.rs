@@ -16,7 +16,7 @@ use crate::db::{Db, DbError, Migration};
 use crate::http::problem::chain;
 use crate::http::server;
 use crate::telemetry::{self, Measurements};
-use crate::{Clock, Lifecycle, SettingError};
+use crate::{Clock, Lifecycle, SettingError, failpoint};
 
 /// What blocking calls get at the very end, when all that was promised is done.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -200,6 +200,7 @@ where
         println!("{}: the settings are good", about.name);
         return Ok(ExitCode::SUCCESS);
     }
+    failpoint::arm()?;
     to_its_end(live(about, config, own, build))
 }
 

@@ -14,6 +14,7 @@ use axum::http::uri::{PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use chassis::failpoint::crash_point;
 use chassis::http::edge::known;
 use chassis::http::extract::{BODY_LIMIT, TIMEOUT_HEADER};
 use chassis::http::problem::{Problem, chain};
@@ -107,7 +108,9 @@ impl Proxied {
         let outgoing = outgoing(parts.method, uri, parts.headers, upload);
 
         let asked = Instant::now();
+        crash_point("proxy.before-call");
         let answer = tokio::time::timeout(self.route.timeout, self.send(outgoing, spare)).await;
+        crash_point("proxy.after-answer");
         self.record(&method, asked, &answer);
         match answer {
             Ok(Ok(answer)) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => Ok(passed_back(answer, is_head)),

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::IntoResponse;
+use chassis::failpoint::crash_point;
 use chassis::http::problem::ProblemBody;
 use chassis::{Caller, Problem, auth};
 use contracts::roles;
@@ -74,7 +75,10 @@ async fn issue(
     let body = body.map_err(unreadable)?;
     let form = Form::parse(&headers, &body)?;
     let client = clients::authenticate(&app.users.directory(), &headers, &form)?;
-    let answer = token::grant(&app, &client, &form).await?;
+    crash_point("token.before-grant");
+    let granted = token::grant(&app, &client, &form).await;
+    crash_point("token.after-grant");
+    let answer = granted?;
     Ok(([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(answer)))
 }
 
@@ -158,7 +162,10 @@ struct RotationAnswer {
     responses((status = 200, body = RotationAnswer), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody)))]
 async fn rotate(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Problem> {
     caller.require_any(&[roles::ADMIN])?;
-    let announced = app.keys.rotate().await?;
+    crash_point("keys.before-rotate");
+    let rotated = app.keys.rotate().await;
+    crash_point("keys.after-rotate");
+    let announced = rotated?;
     let active_from = Timestamp::from_millisecond(announced.active_from).unwrap_or_default();
     Ok(Json(RotationAnswer { kid: announced.kid, active_from }))
 }

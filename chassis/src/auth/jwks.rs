@@ -9,6 +9,8 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::failpoint::crash_point;
+
 /// Keys older than this are fetched anew in passing; the old ones serve meanwhile and if that fails.
 const REFRESH_AFTER: Duration = Duration::from_secs(300);
 /// A key id nobody knows may not make us ask more often than this.
@@ -102,7 +104,9 @@ impl Jwks {
     async fn fetch(&self, fetched: &mut Fetched) -> Result<(), String> {
         fetched.tried = Some(Instant::now());
         let answer = async { self.http.get(&self.url).send().await?.error_for_status()?.json::<JwkSet>().await };
+        crash_point("jwks.before-call");
         let answer = answer.await;
+        crash_point("jwks.after-answer");
         // From the end of it, so that those who have waited for it do not each ask again.
         fetched.tried = Some(Instant::now());
         let set = answer.map_err(|error| crate::http::problem::chain(&error))?;

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::Secret;
+use crate::failpoint::crash_point;
 use crate::http::problem::chain;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -94,7 +95,9 @@ impl Credentials {
             let request = self.http.post(&self.settings.token_url).timeout(TIMEOUT).form(&form);
             request.send().await?.error_for_status()?.json::<TokenAnswer>().await
         };
+        crash_point("credentials.before-call");
         let answer = answer.await.map_err(|error| chain(&error))?;
+        crash_point("credentials.after-answer");
         let lifetime = Duration::from_secs(answer.expires_in);
         Ok(Token { text: answer.access_token, renew_at: asked + lifetime.mul_f64(0.8), ends_at: asked + lifetime })
     }

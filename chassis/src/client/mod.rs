@@ -21,6 +21,7 @@ pub use credentials::{Credentials, CredentialsSettings};
 
 use crate::SettingError;
 use crate::config::duration;
+use crate::failpoint::crash_point;
 use crate::http::admission::{Place, Places};
 use crate::http::edge::known;
 use crate::http::extract::TIMEOUT_HEADER;
@@ -193,7 +194,9 @@ impl Client {
         if let Some(trace) = TraceContext::current() {
             request = request.header(TRACEPARENT, trace.to_string());
         }
+        crash_point("client.before-call");
         let outcome = read_answer(request.send().await).await;
+        crash_point("client.after-answer");
         probe.done(outcome.is_ok());
         outcome
     }

@@ -11,6 +11,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Executor};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{BoxFuture, DbError};
+use crate::failpoint::{crash_point, hold_point};
 use crate::http::trace::TraceContext;
 
 /// Closures that share one commit at most; more only delays the first of them.
@@ -251,7 +252,7 @@ impl Tx {
     async fn end(mut self, kept: Result<bool, DbError>, outbox_written: &Notify) -> Result<(), DbError> {
         let commits = matches!(kept, Ok(true));
         let ended = match kept {
-            Ok(true) => self.run("COMMIT").await,
+            Ok(true) => self.commit().await,
             Ok(false) => self.run("ROLLBACK").await,
             Err(error) => Err(error),
         };
@@ -268,6 +269,14 @@ impl Tx {
             self.bells.iter().for_each(|bell| bell.notify_one());
         }
         ended
+    }
+
+    async fn commit(&mut self) -> Result<(), DbError> {
+        hold_point("write.hold-commit").await;
+        crash_point("write.before-commit");
+        self.run("COMMIT").await?;
+        crash_point("write.after-commit");
+        Ok(())
     }
 
     /// A connection whose state is in doubt must not serve another transaction.

@@ -18,6 +18,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use super::message::{HandlerError, Handling, Message};
 use super::{dead_letter, inbox, kafka, lag};
 use crate::config::Kafka;
+use crate::failpoint::crash_point;
 use crate::{Chassis, Db, DbError, Lifecycle, StartError, Tx};
 
 /// Messages in one transaction at most.
@@ -119,6 +120,7 @@ impl Intake {
     async fn take_in_at_last(&self, batch: Vec<Message>, waiting: &mut Vec<Message>) -> bool {
         let batch: Arc<[Message]> = batch.into();
         let (mut pause, started) = (FIRST_PAUSE, Instant::now());
+        crash_point("consumer.before-take-in");
         while let Err(error) = take_in(&self.db, &self.handler, &batch).await {
             self.lifecycle.is_troubled("database", &error);
             tracing::warn!(error = crate::http::problem::chain(&error), "messages wait for the database");
@@ -128,7 +130,9 @@ impl Intake {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         self.lifecycle.is_well("database");
+        crash_point("consumer.before-store-offset");
         self.store_offsets(&batch);
+        crash_point("consumer.after-store-offset");
         metrics::histogram!("messaging_process_duration_seconds").record(started.elapsed());
         record(&batch);
         true

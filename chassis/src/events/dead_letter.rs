@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::inbox;
 use super::message::Message;
 use crate::db::where_given;
+use crate::failpoint::crash_point;
 use crate::{Clock, Db, DbError, Tx};
 
 pub use commands::Command;
@@ -57,7 +58,9 @@ impl FromRow<'_, AnyRow> for DeadLetter {
 /// Parks a message once; one that was parked or processed before is passed over.
 pub async fn park(db: &Db, message: &Message, reason: &str) -> Result<(), DbError> {
     let (parked, why) = (message.clone(), reason.to_owned());
+    crash_point("park.before-write");
     let is_new = db.write(move |tx| Box::pin(async move { park_in_tx(tx, &parked, &why).await })).await?;
+    crash_point("park.after-write");
     if is_new {
         report(message, reason);
     }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::lease::Lease;
 use super::{kafka, outbox};
 use crate::config::Kafka;
+use crate::failpoint::crash_point;
 use crate::http::problem::chain;
 use crate::{Chassis, Db, DbError, Lifecycle, StartError};
 
@@ -118,6 +119,7 @@ impl Relay {
         let epoch = self.lease.epoch(&self.db).await;
         metrics::gauge!("relay_leader").set(f64::from(u8::from(matches!(epoch, Ok(Some(_))))));
         let Some(epoch) = epoch.map_err(|error| chain(&error))? else { return Ok(0) };
+        crash_point("relay.after-lease");
         let wave = self.next_wave().await.map_err(|error| chain(&error))?;
         if wave.is_empty() || !self.lease.is_trusted(&self.db) {
             if wave.is_empty() && self.resting.is_empty() {
@@ -137,7 +139,9 @@ impl Relay {
                 }
             }
         }
+        crash_point("relay.before-delete");
         self.delete(&delivered, epoch).await.map_err(|error| chain(&error))?;
+        crash_point("relay.after-delete");
         self.record(&delivered);
         let count = delivered.len();
         let Some(error) = failure else {
@@ -214,10 +218,10 @@ impl Relay {
     async fn send(&self, event: &Pending) -> Result<(), KafkaError> {
         let record =
             FutureRecord::to(&self.settings.topic).key(&event.key).payload(&event.payload).headers(self.headers(event));
-        match self.producer.send(record, QUEUE_TIMEOUT).await {
-            Ok(_) => Ok(()),
-            Err((error, _)) => Err(error),
-        }
+        crash_point("relay.before-send");
+        self.producer.send(record, QUEUE_TIMEOUT).await.map_err(|(error, _)| error)?;
+        crash_point("relay.after-ack");
+        Ok(())
     }
 
     /// CloudEvents 1.0, Kafka binary mode.

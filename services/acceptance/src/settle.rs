@@ -1,6 +1,7 @@
 //! Settle: someone pays, voids or refunds a bill. State, event and remembered answer commit together.
 
 use chassis::Tx;
+use chassis::failpoint::crash_point;
 use chassis::http::extract::IfMatch;
 use chassis::http::idempotency::{self, Begun, IdempotencyKey, StoredAnswer};
 use contracts::Event;
@@ -41,7 +42,9 @@ pub async fn settle(
     show: impl FnOnce(&Bill) -> StoredAnswer + Send + 'static,
 ) -> Result<StoredAnswer, Error> {
     let work = app.clone();
-    app.db
+    crash_point("settle.before-write");
+    let settled = app
+        .db
         .write(move |tx| {
             Box::pin(async move {
                 let Some(key) = &request.key else {
@@ -57,7 +60,9 @@ pub async fn settle(
                 Ok(answer)
             })
         })
-        .await
+        .await;
+    crash_point("settle.after-write");
+    settled
 }
 
 async fn change_in_tx(tx: &mut Tx, app: &App, request: &Request) -> Result<Bill, Error> {

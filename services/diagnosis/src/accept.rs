@@ -1,6 +1,7 @@
 //! Accepting a visit: held once a reservation, or refused with the clinic's reason.
 
 use chassis::Tx;
+use chassis::failpoint::crash_point;
 use chassis::http::extract::Deadline;
 use jiff::Timestamp;
 
@@ -33,7 +34,10 @@ pub async fn accept(app: &App, visit: Visit, deadline: Deadline) -> Result<Accep
             accept_in_tx(tx, &clinic, &visit, now).await
         })
     });
-    judged.await?.map_err(Error::Refused)
+    crash_point("accept.before-write");
+    let judged = judged.await;
+    crash_point("accept.after-write");
+    judged?.map_err(Error::Refused)
 }
 
 fn still_wanted(deadline: Deadline) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! A change of date: first both dates are held, then the reservation's event says which it is.
 
+use chassis::failpoint::crash_point;
 use chassis::http::extract::Deadline;
 use chassis::{DbError, Tx};
 use jiff::Timestamp;
@@ -27,7 +28,10 @@ pub async fn request(
             request_in_tx(tx, &clinic, reservation_id, &date, change_number, now).await
         })
     });
-    judged.await?.map_err(Error::Refused)
+    crash_point("visit-change.before-write");
+    let judged = judged.await;
+    crash_point("visit-change.after-write");
+    judged?.map_err(Error::Refused)
 }
 
 /// The inner error is the clinic's refusal, which is committed: a late try of the same change holds nothing.

@@ -1,6 +1,7 @@
 //! A vet writes what was found and done.
 
 use chassis::Tx;
+use chassis::failpoint::crash_point;
 use chassis::http::extract::IfMatch;
 use jiff::Timestamp;
 
@@ -10,7 +11,11 @@ use crate::{App, events, store};
 
 pub async fn treat(app: &App, id: i64, findings: Findings, if_match: IfMatch) -> Result<Record, Error> {
     let now = app.clock.now();
-    app.db.write(move |tx| Box::pin(async move { treat_in_tx(tx, id, &findings, if_match, now).await })).await
+    crash_point("treat.before-write");
+    let treated =
+        app.db.write(move |tx| Box::pin(async move { treat_in_tx(tx, id, &findings, if_match, now).await })).await;
+    crash_point("treat.after-write");
+    treated
 }
 
 async fn treat_in_tx(

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::hmac;
 use chassis::SettingError;
+use chassis::failpoint::crash_point;
 use chassis::http::idempotency;
 use chassis::http::problem::chain;
 use jiff::Timestamp;
@@ -75,7 +76,10 @@ impl Webhook {
             .header(idempotency::HEADER, format!("notice-{}", notice.id))
             .header(SIGNATURE, self.signature(now.as_second(), &body))
             .body(body);
-        match request.send().await {
+        crash_point("webhook.before-call");
+        let sent = request.send().await;
+        crash_point("webhook.after-answer");
+        match sent {
             Ok(response) => judge(response.status()),
             // Its address may hold a key of the provider's.
             Err(error) => Outcome::NotNow(chain(&error.without_url())),

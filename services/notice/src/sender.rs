@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use chassis::failpoint::crash_point;
 use chassis::http::problem::chain;
 use chassis::{DbError, Lifecycle, SettingError};
 use futures_util::future::join_all;
@@ -76,7 +77,9 @@ impl Sender {
     }
 
     async fn log_due(&self) -> Result<usize, DbError> {
+        crash_point("sender.before-mark");
         let sent = store::mark_sent(&self.app.db, self.app.clock.now_ms(), LOG_BATCH).await?;
+        crash_point("sender.after-mark");
         for id in &sent {
             tracing::info!(notice.id = id, "a notice was sent");
         }
@@ -91,6 +94,7 @@ impl Sender {
         if claimed.is_empty() {
             return Ok(0);
         }
+        crash_point("sender.after-claim");
         let now = self.app.clock.now();
         let outcomes = join_all(claimed.iter().map(|notice| webhook.post(notice, now))).await;
         let tried: Vec<Tried> =
@@ -100,7 +104,9 @@ impl Sender {
         if later > 0 {
             tracing::warn!(notices = later, "notices wait for their channel");
         }
+        crash_point("sender.before-settle");
         store::settle(&self.app.db, tried).await?;
+        crash_point("sender.after-settle");
         Ok(count)
     }
 

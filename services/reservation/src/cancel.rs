@@ -1,6 +1,7 @@
 //! Cancel: always possible, whatever else is down. The event tells the others.
 
 use chassis::Caller;
+use chassis::failpoint::crash_point;
 use chassis::http::extract::IfMatch;
 use contracts::Event;
 
@@ -13,7 +14,9 @@ use crate::{App, events, store};
 /// The row stays with its state; cancelling what is cancelled or was rejected changes nothing.
 pub async fn cancel(app: &App, id: i64, if_match: IfMatch, caller: Caller) -> Result<(), Error> {
     let (clock, now_ms) = (app.clock.clone(), app.clock.now_ms());
-    app.db
+    crash_point("cancel.before-write");
+    let canceled = app
+        .db
         .write(move |tx| {
             Box::pin(async move {
                 let found = store::lock_in_tx(tx, id).await?;
@@ -31,5 +34,7 @@ pub async fn cancel(app: &App, id: i64, if_match: IfMatch, caller: Caller) -> Re
                 store::update_in_tx(tx, &reservation, None, now_ms).await.map_err(Error::from)
             })
         })
-        .await
+        .await;
+    crash_point("cancel.after-write");
+    canceled
 }

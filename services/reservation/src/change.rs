@@ -1,5 +1,6 @@
 //! Change: a new date asks diagnosis first, as a reservation does; everything else is changed at once.
 
+use chassis::failpoint::crash_point;
 use chassis::http::extract::IfMatch;
 use chassis::{Caller, DbError, Tx};
 use contracts::Event;
@@ -30,8 +31,12 @@ pub enum Changed {
 pub async fn change(app: App, request: Request) -> Result<Changed, Error> {
     let reservation = begin(&app, request).await?;
     let Some(requested) = &reservation.requested else { return Ok(Changed::Done(reservation)) };
+    crash_point("change.after-begin");
     let verdict = app.diagnosis.hold_other_date(reservation.id, &requested.date, reservation.change_number).await;
-    match settle(&app, &reservation, verdict).await {
+    crash_point("change.before-settle");
+    let settled = settle(&app, &reservation, verdict).await;
+    crash_point("change.after-settle");
+    match settled {
         Err(Error::Db(error)) => {
             tracing::warn!(%error, reservation.id = reservation.id, "a change is not settled yet; the reconciler goes on");
             Ok(Changed::Accepted(reservation))

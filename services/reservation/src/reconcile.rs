@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chassis::DbError;
+use chassis::failpoint::crash_point;
 use chassis::http::hal::Origin;
 use futures_util::future::join_all;
 
@@ -58,7 +59,9 @@ pub async fn settle_waiting(app: &App) -> Result<usize, DbError> {
 
 async fn settle_some(app: &App, now_ms: i64) -> Result<usize, DbError> {
     let unsettled = store::claim_unsettled(&app.db, now_ms, now_ms + CLAIM_MS, AT_ONCE as i64).await?;
+    crash_point("reconcile.after-claim");
     let outcomes = join_all(unsettled.iter().map(|reservation| settle_one(app, reservation))).await;
+    crash_point("reconcile.after-settle");
     for (reservation, outcome) in unsettled.iter().zip(&outcomes) {
         if let Err(error) = outcome {
             tracing::warn!(%error, reservation.id = reservation.id, "not settled yet");
@@ -75,6 +78,7 @@ async fn settle_one(app: &App, reservation: &Reservation) -> Result<(), Error> {
         None => app.diagnosis.hold_visit(app.diagnosis.leave(), reservation).await,
     };
     let (app, id, asked) = (app.clone(), reservation.id, reservation.clone());
+    crash_point("reconcile.before-settle");
     let settled = app
         .db
         .clone()

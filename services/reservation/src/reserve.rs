@@ -4,6 +4,7 @@
 //! settles it. All of it runs in a task of its own, to its end, also when the client has gone.
 
 use axum::http::StatusCode;
+use chassis::failpoint::crash_point;
 use chassis::http::extract::etag;
 use chassis::http::hal::{self, Origin};
 use chassis::http::idempotency::{self, Begun, IdempotencyKey, StoredAnswer};
@@ -45,8 +46,11 @@ pub async fn reserve(app: App, request: Request) -> Result<StoredAnswer, Error> 
         Begin::Answered(answer) => return Ok(answer),
         Begin::Pending(pending) => pending,
     };
+    crash_point("reserve.after-begin");
     let verdict = app.diagnosis.hold_visit(leave, &pending).await;
+    crash_point("reserve.before-settle");
     let settled = settle(&app, &pending, verdict, &origin).await;
+    crash_point("reserve.after-settle");
     count(&settled);
     match settled {
         // It is written down as pending: what becomes of it the reconciler decides.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{DeadLetter, PAGE, list, take_in_tx};
 use crate::events::consumer::{Handler, handle};
 use crate::events::message::HandlerError;
+use crate::failpoint::crash_point;
 use crate::http::problem::chain;
 use crate::{Db, DbError};
 
@@ -55,7 +56,10 @@ pub async fn redrive(db: &Db, handler: &Handler, which: &Which) -> Result<Redriv
                 outcome.still_parked += 1;
                 continue;
             }
-            match redrive_one(db, handler, letter.id).await {
+            crash_point("redrive.before-write");
+            let redriven = redrive_one(db, handler, letter.id).await;
+            crash_point("redrive.after-write");
+            match redriven {
                 Ok(is_done) => outcome.processed += u64::from(is_done),
                 Err(HandlerError::Db(error)) if error.is_transient() => return Err(error),
                 Err(error) => {
