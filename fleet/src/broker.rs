@@ -1,5 +1,6 @@
 //! The embedded broker: tansu's services on a SQLite file in the working folder, a process of its own.
 
+mod groups;
 mod long_poll;
 mod store;
 
@@ -15,7 +16,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use self::long_poll::LongPoll;
+use self::{groups::Groups, long_poll::LongPoll};
 
 const CLUSTER: &str = "fleet";
 
@@ -47,7 +48,7 @@ pub async fn run(listen: SocketAddr, advertised: SocketAddr) -> Result<(), Broke
     let builder = service::storage::services(builder, storage.clone())?;
     let builder = service::coordinator::services(builder, groups)?;
     let routes = service::auth::services(builder)?.build().map_err(tansu_broker::Error::from)?;
-    let routes = LongPoll::new(routes);
+    let routes = Groups::new(LongPoll::new(routes));
 
     println!("listening on {listen}");
     let mut terminate = signal(SignalKind::terminate())?;
@@ -60,7 +61,7 @@ pub async fn run(listen: SocketAddr, advertised: SocketAddr) -> Result<(), Broke
     }
 }
 
-async fn accept(listener: &TcpListener, routes: &LongPoll) -> Result<(), BrokerError> {
+async fn accept(listener: &TcpListener, routes: &Groups) -> Result<(), BrokerError> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -68,7 +69,7 @@ async fn accept(listener: &TcpListener, routes: &LongPoll) -> Result<(), BrokerE
     }
 }
 
-async fn serve(stream: TcpStream, routes: LongPoll) {
+async fn serve(stream: TcpStream, routes: Groups) {
     let connection = (
         TcpContextLayer::new(TcpContext::default().cluster_id(Some(CLUSTER.to_owned()))),
         TcpBytesLayer::<()>::default(),
