@@ -21,6 +21,7 @@ pub struct ChassisConfig {
     pub http: Http,
     pub log: Log,
     pub auth: Auth,
+    pub telemetry: Telemetry,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -51,6 +52,12 @@ pub enum LogFormat {
     Auto,
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Telemetry {
+    pub otlp_endpoint: String,
+    pub sample_ratio: f64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

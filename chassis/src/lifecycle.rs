@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::db::Db;
 use crate::http::trace::TraceContext;
@@ -64,7 +65,7 @@ impl Lifecycle {
     ) -> tokio::task::JoinHandle<T> {
         // It goes on in the trace of the request that asked for it.
         let trace = TraceContext::current().unwrap_or_else(TraceContext::root);
-        self.inner.work.spawn(trace.scope(work))
+        self.inner.work.spawn(trace.scope(work).in_current_span())
     }
 
     /// Asks for a stop.

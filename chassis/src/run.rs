@@ -235,6 +235,7 @@ where
     let verifier = Verifier::new(&config.auth, clock.clone())?;
     let chassis = Chassis { about, config, lifecycle, clock, verifier, measurements: Measurements::default() };
     telemetry::start_metrics(about, &chassis.lifecycle, metrics.clone());
+    telemetry::export::start(about, &chassis.lifecycle, &chassis.config.telemetry)?;
 
     let api = build(own, &chassis).await?;
     let service = server::service(&chassis, api, metrics);

@@ -1,9 +1,11 @@
-//! Logs and metrics, set up once per process.
+//! Logs, metrics and traces, set up once per process.
 //!
 //! Logs are sentences with dotted fields: text on a terminal, one JSON object a line otherwise.
 //! A name, a phone number or a token never goes in; an error means that someone must act.
 
+pub mod export;
 pub mod measure;
+pub mod span;
 
 use std::convert::Infallible;
 use std::io::IsTerminal;
@@ -19,6 +21,7 @@ use crate::config::{Log, LogFormat, SettingError};
 use crate::{About, Lifecycle};
 
 pub use measure::Measurements;
+pub use span::{Kind, Span};
 
 /// Upper bounds in seconds: from a cache hit to the longest call the fleet waits for.
 const LATENCY_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];

@@ -19,6 +19,7 @@ use chassis::http::edge::known;
 use chassis::http::extract::{BODY_LIMIT, TIMEOUT_HEADER};
 use chassis::http::problem::{Problem, chain};
 use chassis::http::trace::{REQUEST_ID, TraceContext};
+use chassis::telemetry::{Kind, Span};
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -98,7 +99,8 @@ impl Proxied {
 
         let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let is_head = parts.method == Method::HEAD;
-        self.dress(&mut parts, &arrival);
+        let mut step = self.step(&parts.method);
+        self.dress(&mut parts, &arrival, step.context());
 
         let (upload, watch) = Upload::of(body);
         let uri = address(upstream, parts.uri.path_and_query().cloned());
@@ -111,7 +113,7 @@ impl Proxied {
         crash_point("proxy.before-call");
         let answer = tokio::time::timeout(self.route.timeout, self.send(outgoing, spare)).await;
         crash_point("proxy.after-answer");
-        self.record(&method, asked, &answer);
+        self.record(&method, asked, &answer, &mut step);
         match answer {
             Ok(Ok(answer)) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => Ok(passed_back(answer, is_head)),
             Ok(Ok(_)) => Err(Error::Failed { service: upstream.name.clone(), is_safe }),
@@ -140,7 +142,7 @@ impl Proxied {
     }
 
     /// The headers as the service gets them.
-    fn dress(&self, parts: &mut Parts, arrival: &Arrival) {
+    fn dress(&self, parts: &mut Parts, arrival: &Arrival, trace: TraceContext) {
         let headers = &mut parts.headers;
         // The edge gave it; `Connection` may not take it away.
         let request_id = headers.get(REQUEST_ID).cloned();
@@ -153,9 +155,7 @@ impl Proxied {
         if let Some(request_id) = request_id {
             headers.insert(REQUEST_ID, request_id);
         }
-        if let Some(trace) = TraceContext::current() {
-            trace.insert_into(headers);
-        }
+        trace.insert_into(headers);
         headers.insert(HeaderName::from_static(TIMEOUT_HEADER), self.route.timeout_header.clone());
     }
 
@@ -174,11 +174,21 @@ impl Proxied {
         self.app.client.request(spare).await
     }
 
+    /// The call of the service as a span of the request's trace.
+    fn step(&self, method: &Method) -> Span {
+        let (method, service) = (known(method), &self.route.upstream.name);
+        let mut span = Span::begin(Kind::Client, TraceContext::current(), || format!("{method} {service}"));
+        span.set("http.request.method", method);
+        span.set("peer.service", service.as_str());
+        span
+    }
+
     fn record(
         &self,
         method: &Method,
         asked: Instant,
         answer: &Result<Result<hyper::Response<Incoming>, legacy::Error>, Elapsed>,
+        step: &mut Span,
     ) {
         let (status, error) = match answer {
             Ok(Ok(answer)) => (answer.status().as_u16().to_string(), ""),
@@ -186,6 +196,10 @@ impl Proxied {
             Ok(Err(_)) => (String::new(), "broken"),
             Err(_) => (String::new(), "timeout"),
         };
+        match answer {
+            Ok(Ok(answer)) => step.answered(answer.status().as_u16()),
+            Ok(Err(_)) | Err(_) => step.fail(error),
+        }
         metrics::histogram!(
             "http_client_request_duration_seconds",
             "peer_service" => self.route.upstream.name.clone(),

@@ -17,20 +17,27 @@ pub struct Fleet {
     pub data: PathBuf,
     port_base: u16,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     child: Child,
 }
 
 impl Fleet {
     /// Starts a fleet with data of its own and waits until all of it is ready.
     pub async fn start(options: &[&str]) -> Self {
+        Self::start_with(options, &[]).await
+    }
+
+    /// With variables, which reach the services through the launcher.
+    pub async fn start_with(options: &[&str], environment: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("fleet-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let data = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&data).unwrap();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let port_base = free_port_base();
-        let child = launch(&data, port_base, &options);
-        let fleet = Self { data, port_base, options, child };
+        let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let child = launch(&data, port_base, &options, &environment);
+        let fleet = Self { data, port_base, options, environment, child };
         fleet.until_ready().await;
         fleet
     }
@@ -38,7 +45,7 @@ impl Fleet {
     /// Starts it again on the same data, after it has gone.
     pub async fn start_again(&mut self) {
         self.child.wait().unwrap();
-        self.child = launch(&self.data, self.port_base, &self.options);
+        self.child = launch(&self.data, self.port_base, &self.options, &self.environment);
         self.until_ready().await;
     }
 
@@ -91,6 +98,16 @@ impl Fleet {
         assert!(killed.success());
     }
 
+    /// The value of a series at a service's own `/metrics`; none while it is not there.
+    pub async fn metric(&self, service: &str, series: &str) -> Option<f64> {
+        let status = self.status()?;
+        let row = status["services"].as_array()?.iter().find(|row| row["service"] == service)?;
+        let page =
+            reqwest::get(format!("http://{}/metrics", row["address"].as_str()?)).await.ok()?.text().await.ok()?;
+        let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        value.parse().ok()
+    }
+
     pub fn log_of(&self, service: &str) -> String {
         std::fs::read_to_string(self.data.join(service).join(format!("{service}.log"))).unwrap_or_default()
     }
@@ -109,12 +126,13 @@ impl Drop for Fleet {
     }
 }
 
-fn launch(data: &Path, port_base: u16, options: &[String]) -> Child {
+fn launch(data: &Path, port_base: u16, options: &[String], environment: &[(String, String)]) -> Child {
     let log = File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
     Command::new(binary("fleet"))
         .args(["up", "--port-base", &port_base.to_string(), "--data"])
         .arg(data)
         .args(options)
+        .envs(environment.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

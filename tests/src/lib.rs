@@ -2,9 +2,11 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test harness fails by panicking")]
 
+mod collector;
 mod fleet;
 mod hospital;
 
+pub use collector::{Collector, Span};
 pub use fleet::{Fleet, binary};
 pub use hospital::{Hospital, jackson};
 

@@ -27,6 +27,7 @@ use crate::http::edge::known;
 use crate::http::extract::TIMEOUT_HEADER;
 use crate::http::problem::{MEDIA_TYPE, chain};
 use crate::http::trace::{TRACEPARENT, TraceContext};
+use crate::telemetry::{Kind, Span};
 use breaker::Breaker;
 
 /// Below the servers' own limit for idle connections, so that none is used that is just being closed.
@@ -191,12 +192,18 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        if let Some(trace) = TraceContext::current() {
-            request = request.header(TRACEPARENT, trace.to_string());
-        }
+        let mut step = Span::begin(Kind::Client, TraceContext::current(), || format!("{method} {}", inner.target));
+        step.set("http.request.method", known(method));
+        step.set("peer.service", inner.target);
+        let request = request.header(TRACEPARENT, step.context().to_string());
         crash_point("client.before-call");
         let outcome = read_answer(request.send().await).await;
         crash_point("client.after-answer");
+        match &outcome {
+            Ok(answer) => step.answered(answer.status.as_u16()),
+            Err(CallError::NotDone(_)) => step.fail("not_done"),
+            Err(CallError::Unknown(_)) => step.fail("unknown"),
+        }
         probe.done(outcome.is_ok());
         outcome
     }

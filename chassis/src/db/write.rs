@@ -9,10 +9,12 @@ use futures_util::FutureExt;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Executor};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::Instrument;
 
 use super::{BoxFuture, DbError};
 use crate::failpoint::{crash_point, hold_point};
 use crate::http::trace::TraceContext;
+use crate::telemetry::{Kind, Span};
 
 /// Closures that share one commit at most; more only delays the first of them.
 const BATCH: usize = 128;
@@ -92,8 +94,10 @@ impl Writer {
         let asked = Instant::now();
         let (reply, answer) = oneshot::channel();
         // The closure may run in another task, and what it publishes belongs to this trace.
-        let trace = TraceContext::current().unwrap_or_else(TraceContext::root);
-        let job: Job = Box::new(move |tx| Box::pin(trace.scope(run_job(work, tx, reply))));
+        let step = TraceContext::current().map(|parent| self.step(parent));
+        let trace = step.as_ref().map_or_else(TraceContext::unrecorded, Span::context);
+        let log = tracing::Span::current();
+        let job: Job = Box::new(move |tx| Box::pin(trace.scope(run_job(work, tx, reply)).instrument(log)));
         match self {
             Self::Batched { jobs, .. } => jobs.send(job).await.map_err(|_| DbError::Closed)?,
             Self::Pooled { pool, outbox_written } => {
@@ -104,7 +108,19 @@ impl Writer {
         let answer = answer.await.unwrap_or_else(|_| Err(DbError::Closed.into()));
         metrics::histogram!("db_client_operation_duration_seconds", "db_operation_name" => "write")
             .record(asked.elapsed());
+        drop(step);
         answer
+    }
+
+    /// A transaction, with its waiting and its commit, as a span of whoever asked for it.
+    fn step(&self, parent: TraceContext) -> Span {
+        let system = match self {
+            Self::Batched { .. } => "sqlite",
+            Self::Pooled { .. } => "postgresql",
+        };
+        let mut span = Span::begin(Kind::Client, Some(parent), || "transaction".to_owned());
+        span.set("db.system.name", system);
+        span
     }
 
     /// The pool that nobody reads through.

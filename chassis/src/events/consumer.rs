@@ -14,11 +14,13 @@ use jiff::Timestamp;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use tracing::Instrument;
 
 use super::message::{HandlerError, Handling, Message};
 use super::{dead_letter, inbox, kafka, lag};
 use crate::config::Kafka;
 use crate::failpoint::crash_point;
+use crate::telemetry::{Kind, Span};
 use crate::{Chassis, Db, DbError, Lifecycle, StartError, Tx};
 
 /// Messages in one transaction at most.
@@ -257,11 +259,33 @@ fn record(batch: &[Message]) {
 
 /// A handler that panics must park its message, not stop the consumer.
 pub(super) async fn handle(tx: &mut Tx, handler: &Handler, message: &Message) -> Result<(), HandlerError> {
-    let handling = message.trace().scope(handler(tx, message));
-    AssertUnwindSafe(handling)
+    let mut step = step(message);
+    let log = tracing::info_span!("process", trace_id = %step.context().trace());
+    let handling = step.context().scope(handler(tx, message)).instrument(log);
+    let handled = AssertUnwindSafe(handling)
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| Err(HandlerError::Poison("the handler panicked".to_owned())))
+        .unwrap_or_else(|_| Err(HandlerError::Poison("the handler panicked".to_owned())));
+    match &handled {
+        Ok(()) => {}
+        Err(HandlerError::Poison(_)) => step.fail("poison"),
+        Err(HandlerError::Db(_)) => step.fail("database"),
+    }
+    handled
+}
+
+/// The handling of a message as a span of the trace that it came from.
+fn step(message: &Message) -> Span {
+    let mut span = Span::begin(Kind::Consumer, message.trace(), || format!("process {}", message.topic));
+    span.set("messaging.system", "kafka");
+    span.set("messaging.operation.type", "process");
+    span.set("messaging.destination.name", message.topic.as_str());
+    span.set("messaging.destination.partition.id", message.partition.to_string());
+    span.set("messaging.kafka.offset", message.offset);
+    if let Some(event_type) = message.header("ce_type") {
+        span.set("cloudevents.event_type", event_type);
+    }
+    span
 }
 
 /// What one of the databases could not keep, or not in an index, is no text of ours: it must not stop a partition.

@@ -73,6 +73,7 @@ pub(super) fn report(message: &Message, reason: &str) {
         kafka.topic = message.topic,
         kafka.partition = message.partition,
         kafka.offset = message.offset,
+        trace_id = message.trace().map(|trace| trace.trace()),
         reason,
         "a message was parked"
     );

@@ -55,8 +55,9 @@ impl Message {
         })
     }
 
-    pub fn trace(&self) -> TraceContext {
-        self.header(TRACEPARENT).and_then(TraceContext::parse).unwrap_or_else(TraceContext::root)
+    /// The span that published it.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.header(TRACEPARENT).and_then(TraceContext::parse)
     }
 }
 

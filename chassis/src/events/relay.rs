@@ -22,6 +22,8 @@ use super::{kafka, outbox};
 use crate::config::Kafka;
 use crate::failpoint::crash_point;
 use crate::http::problem::chain;
+use crate::http::trace::{TRACEPARENT, TraceContext};
+use crate::telemetry::{Kind, Span};
 use crate::{Chassis, Db, DbError, Lifecycle, StartError};
 
 const PAGE: usize = 512;
@@ -216,16 +218,37 @@ impl Relay {
     }
 
     async fn send(&self, event: &Pending) -> Result<(), KafkaError> {
-        let record =
-            FutureRecord::to(&self.settings.topic).key(&event.key).payload(&event.payload).headers(self.headers(event));
+        let mut step = self.step(event);
+        let record = FutureRecord::to(&self.settings.topic)
+            .key(&event.key)
+            .payload(&event.payload)
+            .headers(self.headers(event, step.context()));
         crash_point("relay.before-send");
-        self.producer.send(record, QUEUE_TIMEOUT).await.map_err(|(error, _)| error)?;
-        crash_point("relay.after-ack");
-        Ok(())
+        match self.producer.send(record, QUEUE_TIMEOUT).await {
+            Ok(_) => {
+                crash_point("relay.after-ack");
+                Ok(())
+            }
+            Err((error, _)) => {
+                step.fail("not_acknowledged");
+                Err(error)
+            }
+        }
+    }
+
+    /// The sending of an event as a span of the trace that it belongs to.
+    fn step(&self, event: &Pending) -> Span {
+        let parent = event.traceparent.as_deref().and_then(TraceContext::parse);
+        let mut span = Span::begin(Kind::Producer, parent, || format!("send {}", self.settings.topic));
+        span.set("messaging.system", "kafka");
+        span.set("messaging.operation.type", "send");
+        span.set("messaging.destination.name", self.settings.topic.as_str());
+        span.set("cloudevents.event_type", event.event_type.as_str());
+        span
     }
 
     /// CloudEvents 1.0, Kafka binary mode.
-    fn headers(&self, event: &Pending) -> OwnedHeaders {
+    fn headers(&self, event: &Pending, trace: TraceContext) -> OwnedHeaders {
         let id = format!("{}-{}", event.key, event.sequence);
         let time = Timestamp::from_millisecond(event.created_at).unwrap_or_default().to_string();
         let sequence = event.sequence.to_string();
@@ -241,9 +264,7 @@ impl Relay {
         add("ce_time", &time);
         add("ce_sequence", &sequence);
         add("content-type", "application/json");
-        if let Some(traceparent) = &event.traceparent {
-            add("traceparent", traceparent);
-        }
+        add(TRACEPARENT, &trace.to_string());
         headers
     }
 

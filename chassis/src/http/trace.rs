@@ -5,6 +5,8 @@ use std::fmt;
 use axum::http::{HeaderMap, HeaderValue};
 use tokio::task_local;
 
+use crate::telemetry::export;
+
 pub const TRACEPARENT: &str = "traceparent";
 pub const REQUEST_ID: &str = "x-request-id";
 
@@ -21,17 +23,25 @@ task_local! {
 }
 
 impl TraceContext {
-    /// A child of the caller's span, or the root of a new trace where there is none that can be read.
-    pub fn continue_from(header: Option<&HeaderValue>) -> Self {
-        let parent = header.and_then(|value| value.to_str().ok()).and_then(Self::parse);
-        match parent {
-            Some(parent) => Self { span_id: new_span_id(), ..parent },
-            None => Self::root(),
-        }
+    /// The caller's span, where there is one that can be read.
+    pub fn of_caller(headers: &HeaderMap) -> Option<Self> {
+        headers.get(TRACEPARENT)?.to_str().ok().and_then(Self::parse)
     }
 
+    /// The first span of a new trace.
     pub fn root() -> Self {
-        Self { trace_id: rand::random::<u128>().max(1), span_id: new_span_id(), sampled: true }
+        let unrecorded = Self::unrecorded();
+        Self { sampled: export::samples(unrecorded.trace_id), ..unrecorded }
+    }
+
+    /// A trace that nobody will look at.
+    pub fn unrecorded() -> Self {
+        Self { trace_id: rand::random::<u128>().max(1), span_id: new_span_id(), sampled: false }
+    }
+
+    /// Another span of the same trace.
+    pub fn child(self) -> Self {
+        Self { span_id: new_span_id(), ..self }
     }
 
     /// The context of the task at hand.
@@ -60,6 +70,11 @@ impl TraceContext {
         Some(Self { trace_id, span_id, sampled })
     }
 
+    /// The trace's id, as logs show it.
+    pub fn trace(&self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+
     pub fn insert_into(&self, headers: &mut HeaderMap) {
         if let Ok(value) = HeaderValue::try_from(self.to_string()) {
             headers.insert(TRACEPARENT, value);
@@ -79,15 +94,19 @@ fn new_span_id() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     #[test]
     fn a_traceparent_is_continued_with_a_span_of_its_own() {
         let parent = HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-        let context = TraceContext::continue_from(Some(&parent));
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(TRACEPARENT), parent)]);
+        let context = TraceContext::of_caller(&headers).unwrap().child();
         assert_eq!(context.trace_id, 0x4bf92f3577b34da6a3ce929d0e0e4736);
         assert_ne!(context.span_id, 0x00f067aa0ba902b7);
         assert!(context.to_string().starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+        assert!(context.to_string().ends_with("-01"), "the caller has decided that it is recorded");
     }
 
     #[test]

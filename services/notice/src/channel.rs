@@ -5,6 +5,7 @@ use chassis::SettingError;
 use chassis::failpoint::crash_point;
 use chassis::http::idempotency;
 use chassis::http::problem::chain;
+use chassis::http::trace::{TRACEPARENT, TraceContext};
 use jiff::Timestamp;
 use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
@@ -56,7 +57,7 @@ impl Webhook {
         Ok(Self { http, url, key })
     }
 
-    pub async fn post(&self, notice: &Notice, now: Timestamp) -> Outcome {
+    pub async fn post(&self, notice: &Notice, now: Timestamp, trace: TraceContext) -> Outcome {
         let post = Post {
             id: notice.id,
             to: notice.recipient.phone.as_deref().unwrap_or_default(),
@@ -74,6 +75,7 @@ impl Webhook {
             .post(self.url.clone())
             .header("content-type", "application/json")
             .header(idempotency::HEADER, format!("notice-{}", notice.id))
+            .header(TRACEPARENT, trace.to_string())
             .header(SIGNATURE, self.signature(now.as_second(), &body))
             .body(body);
         crash_point("webhook.before-call");

@@ -1,5 +1,6 @@
 //! Notices: what is told, to whom, and how far it got.
 
+use chassis::http::trace::TraceContext;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -110,6 +111,8 @@ pub struct Notice {
     pub failure: Option<String>,
     pub created_at: i64,
     pub sent_at: Option<i64>,
+    /// Of the event that it is about.
+    pub trace: Option<TraceContext>,
 }
 
 impl Notice {

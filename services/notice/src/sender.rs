@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chassis::failpoint::crash_point;
 use chassis::http::problem::chain;
+use chassis::http::trace::TraceContext;
+use chassis::telemetry::{Kind, Span};
 use chassis::{DbError, Lifecycle, SettingError};
 use futures_util::future::join_all;
 use rand::RngExt;
@@ -80,8 +82,9 @@ impl Sender {
         crash_point("sender.before-mark");
         let sent = store::mark_sent(&self.app.db, self.app.clock.now_ms(), LOG_BATCH).await?;
         crash_point("sender.after-mark");
-        for id in &sent {
-            tracing::info!(notice.id = id, "a notice was sent");
+        for (id, trace) in &sent {
+            let step = step(*id, *trace, Kind::Internal);
+            tracing::info!(notice.id = id, trace_id = step.context().trace(), "a notice was sent");
         }
         metrics::counter!("notices_sent_total", "outcome" => "sent").increment(sent.len() as u64);
         Ok(sent.len())
@@ -96,7 +99,17 @@ impl Sender {
         }
         crash_point("sender.after-claim");
         let now = self.app.clock.now();
-        let outcomes = join_all(claimed.iter().map(|notice| webhook.post(notice, now))).await;
+        let posted = claimed.iter().map(|notice| async move {
+            let mut step = step(notice.id, notice.trace, Kind::Client);
+            let outcome = webhook.post(notice, now, step.context()).await;
+            match &outcome {
+                Outcome::Delivered => {}
+                Outcome::Refused(_) => step.fail("refused"),
+                Outcome::NotNow(_) => step.fail("not_now"),
+            }
+            outcome
+        });
+        let outcomes = join_all(posted).await;
         let tried: Vec<Tried> =
             claimed.iter().zip(outcomes).map(|(notice, outcome)| self.judge(notice, outcome)).collect();
         let count = tried.len();
@@ -113,6 +126,7 @@ impl Sender {
     /// What becomes of a message after a try, and what is said of it: its number, never its content.
     fn judge(&self, notice: &Notice, outcome: Outcome) -> Tried {
         let now_ms = self.app.clock.now_ms();
+        let trace_id = notice.trace.map(|trace| trace.trace());
         let tried = |state: State, due_at: i64, failure: Option<String>| Tried {
             id: notice.id,
             attempt: notice.attempts,
@@ -125,17 +139,17 @@ impl Sender {
             Outcome::Delivered => {
                 self.lifecycle.is_well("channel");
                 metrics::counter!("notices_sent_total", "outcome" => "delivered").increment(1);
-                tracing::info!(notice.id = notice.id, "a notice was delivered");
+                tracing::info!(notice.id = notice.id, trace_id, "a notice was delivered");
                 tried(State::Delivered, now_ms, None)
             }
             Outcome::Refused(reason) => {
                 metrics::counter!("notices_sent_total", "outcome" => "refused").increment(1);
-                tracing::error!(notice.id = notice.id, reason, "a notice was refused by its channel");
+                tracing::error!(notice.id = notice.id, trace_id, reason, "a notice was refused by its channel");
                 tried(State::Failed, now_ms, Some(reason))
             }
             Outcome::NotNow(reason) if self.is_last(notice, now_ms) => {
                 metrics::counter!("notices_sent_total", "outcome" => "given_up").increment(1);
-                tracing::error!(notice.id = notice.id, reason, "a notice was given up");
+                tracing::error!(notice.id = notice.id, trace_id, reason, "a notice was given up");
                 tried(State::Failed, now_ms, Some(reason))
             }
             Outcome::NotNow(reason) => {
@@ -169,6 +183,13 @@ impl Sender {
         }
         Ok(given_up)
     }
+}
+
+/// The sending of a notice as a span of the trace of what it is about.
+fn step(id: i64, trace: Option<TraceContext>, kind: Kind) -> Span {
+    let mut span = Span::begin(kind, trace, || "send notice".to_owned());
+    span.set("notice.id", id);
+    span
 }
 
 fn millis(duration: Duration) -> i64 {

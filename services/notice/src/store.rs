@@ -2,17 +2,20 @@
 
 use chassis::db::{Migration, where_given};
 use chassis::http::hal::{Order, Page};
+use chassis::http::trace::TraceContext;
 use chassis::{Db, DbError, Tx};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow, Row};
 
 use crate::domain::{Kind, NewNotice, Notice, Recipient, State};
 
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 100, name: "notice", sql: include_str!("../migrations/0100_notice.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 100, name: "notice", sql: include_str!("../migrations/0100_notice.sql") },
+    Migration { version: 101, name: "notice_trace", sql: include_str!("../migrations/0101_notice_trace.sql") },
+];
 
 const COLUMNS: &str = "id, reservation_id, kind, customer_id, name, phone, reservation_date, text, state, attempts,
-    failure, created_at, sent_at";
+    failure, created_at, sent_at, traceparent";
 
 impl FromRow<'_, AnyRow> for Recipient {
     fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
@@ -42,6 +45,7 @@ impl FromRow<'_, AnyRow> for Notice {
             failure: row.try_get("failure")?,
             created_at: row.try_get("created_at")?,
             sent_at: row.try_get("sent_at")?,
+            trace: row.try_get::<Option<&str>, _>("traceparent")?.and_then(TraceContext::parse),
         })
     }
 }
@@ -73,8 +77,8 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &NewNotice, recipient: &Recipient, n
     let state = if recipient.phone.is_some() { State::Pending } else { State::Waiting };
     sqlx::query(
         "INSERT INTO notice (reservation_id, kind, source, sequence, customer_id, name, phone, reservation_date, text,
-            state, attempts, due_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11)
+            state, attempts, due_at, created_at, traceparent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12)
          ON CONFLICT (reservation_id, kind, source, sequence) DO NOTHING",
     )
     .bind(new.reservation_id)
@@ -88,6 +92,7 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &NewNotice, recipient: &Recipient, n
     .bind(&new.text)
     .bind(state.name())
     .bind(now_ms)
+    .bind(TraceContext::current().map(|trace| trace.to_string()))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -116,20 +121,21 @@ pub async fn address_waiting_in_tx(
 }
 
 /// Marks what is to be sent as sent, oldest first; of several replicas one gets each.
-pub async fn mark_sent(db: &Db, now_ms: i64, limit: i64) -> Result<Vec<i64>, DbError> {
+pub async fn mark_sent(db: &Db, now_ms: i64, limit: i64) -> Result<Vec<(i64, Option<TraceContext>)>, DbError> {
     db.write(move |tx| {
         Box::pin(async move {
-            let sent: Vec<(i64,)> = sqlx::query_as(
+            let sent: Vec<(i64, Option<String>)> = sqlx::query_as(
                 "UPDATE notice SET state = 'SENT', attempts = attempts + 1, sent_at = $1
                  WHERE id IN (SELECT id FROM notice WHERE state = 'PENDING' AND due_at <= $1 ORDER BY due_at, id LIMIT $2)
                    AND state = 'PENDING'
-                 RETURNING id",
+                 RETURNING id, traceparent",
             )
             .bind(now_ms)
             .bind(limit)
             .fetch_all(&mut **tx)
             .await?;
-            Ok(sent.into_iter().map(|(id,)| id).collect())
+            let with_trace = |(id, trace): (i64, Option<String>)| (id, trace.as_deref().and_then(TraceContext::parse));
+            Ok(sent.into_iter().map(with_trace).collect())
         })
     })
     .await
