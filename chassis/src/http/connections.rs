@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -25,6 +26,15 @@ const HEAD_BUFFER: usize = 64 * 1024;
 const SPARE: usize = 64;
 /// After an accept that failed.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Each connection is an open file, and the limit that a shell sets is often far below what it would allow.
+pub fn allow_many() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
 
 pub struct Connections {
     service: Service,

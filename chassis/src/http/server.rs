@@ -15,7 +15,7 @@ use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::admission::{self, Admission};
-use super::connections::Connections;
+use super::connections::{self, Connections};
 use super::extract::BODY_LIMIT;
 use super::problem::Problem;
 use super::{actuator, docs, edge};
@@ -41,6 +41,7 @@ pub async fn listen(http: &Http) -> Result<Listener, StartError> {
         .map_err(failed)?
         .next()
         .ok_or_else(|| failed(ErrorKind::AddrNotAvailable.into()))?;
+    connections::allow_many();
     let socket = if resolved.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
     socket.set_reuseaddr(true).map_err(failed)?;
     socket.bind(resolved).map_err(failed)?;
