@@ -54,8 +54,8 @@ async fn open(url: String, migrations: &[Migration]) -> Db {
     }
 }
 
-/// The same database as a command opens it, beside the service.
-pub async fn attached(db: &Db) -> Db {
+/// The settings that open the same database.
+pub async fn settings(db: &Db) -> Database {
     let url = match db.dialect() {
         Dialect::Sqlite => {
             let row = sqlx::query("PRAGMA database_list").fetch_one(db.reader()).await;
@@ -67,7 +67,12 @@ pub async fn attached(db: &Db) -> Db {
         }
     };
     let url = url.unwrap_or_else(|error| panic!("the name of a test database: {error}"));
-    let attached = Db::attach(&Database { url: Secret::new(url), max_connections: 1 }).await;
+    Database { url: Secret::new(url), max_connections: 1 }
+}
+
+/// The same database as a command opens it, beside the service.
+pub async fn attached(db: &Db) -> Db {
+    let attached = Db::attach(&settings(db).await).await;
     attached.unwrap_or_else(|error| panic!("a test database: {error}"))
 }
 

@@ -109,3 +109,41 @@ async fn a_parked_message_is_listed_shown_redriven_and_discarded_beside_the_runn
     assert!(discarded.status.success(), "{}", said(&discarded));
     assert_eq!(beside(&fleet, "acceptance", &["dead-letters", "show", &id]).status.code(), Some(1));
 }
+
+#[tokio::test]
+async fn a_rebuild_beside_a_lookup_that_is_used_fails_no_read_and_repairs_the_view() {
+    let fleet = Fleet::start(&[]).await;
+    let desk = fleet.as_role("desk");
+    let first = desk.reserve().await;
+    desk.until_label(first, "수납 대기").await;
+    plant(&fleet, "lookup", "UPDATE reservation_stats SET fee = 1 WHERE reservation_id = 1").await;
+
+    let status = fleet.status().unwrap();
+    let kafka = status["services"].as_array().unwrap().iter().find(|service| service["service"] == "kafka");
+    let brokers = kafka.unwrap()["address"].as_str().unwrap().to_owned();
+    let rebuild = |arguments: &[&str]| {
+        let mut command = Command::new(binary("lookup"));
+        command.args(arguments).env("DATABASE_URL", database(&fleet, "lookup")).env("KAFKA_BROKERS", &brokers);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    let differing = rebuild(&["rebuild", "--check", "--json"]).await.unwrap();
+    assert_eq!(differing.status.code(), Some(1), "{}", said(&differing));
+    assert_eq!(parsed(&differing)["differing"], 1);
+
+    let rebuilding = rebuild(&["rebuild", "--json"]);
+    let mut last = first;
+    while !rebuilding.is_finished() {
+        last = desk.reserve().await;
+        let answer = desk.get("/reservationStats/1").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let rebuilt = rebuilding.await.unwrap();
+    assert!(rebuilt.status.success(), "{}", said(&rebuilt));
+    assert_eq!(parsed(&rebuilt)["checksumNow"], parsed(&rebuilt)["checksumOfEvents"]);
+    assert_eq!(desk.get("/reservationStats/1").await.body["fee"], 10000);
+    for id in first..=last {
+        desk.until_label(id, "수납 대기").await;
+    }
+    let agreed = fleet.command(&["reconcile", "--settle", "500ms"]);
+    assert!(agreed.status.success(), "{}", said(&agreed));
+}

@@ -1,5 +1,6 @@
 //! Opening a database: created if missing, migrated, and kept to one process where it is a file.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateDatabase;
-use sqlx::{Any, AnyPool, Executor};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Executor};
 use tokio::sync::Notify;
 
 use super::migrate::migrate;
@@ -26,7 +27,7 @@ const ATTACHED_CONNECTIONS: u32 = 2;
 /// Readers of a SQLite file; each costs a thread.
 const SQLITE_READERS: u32 = 2;
 /// An acknowledged commit survives power loss: FULL syncs the write-ahead log at each.
-const SQLITE_SETTINGS: &str =
+pub(super) const SQLITE_SETTINGS: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;";
 
 impl Db {
@@ -61,27 +62,44 @@ fn unknown_kind() -> StartError {
 }
 
 /// `sqlite:data/x.db` and `sqlite:///data/x.db` both name a file.
-fn sqlite_path(url: &str) -> Option<PathBuf> {
+pub(super) fn sqlite_path(url: &str) -> Option<PathBuf> {
     let rest = url.strip_prefix("sqlite:")?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
     Some(PathBuf::from(path.split('?').next().unwrap_or(path)))
 }
 
-async fn open_sqlite(path: &Path, migrations: &[Migration]) -> Result<Db, StartError> {
-    let unusable = |problem: String| StartError::Database(format!("{}: {problem}", path.display()));
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| unusable(error.to_string()))?;
-    }
-    let lock = File::create(path.with_extension("lock")).map_err(|error| unusable(error.to_string()))?;
-    lock.try_lock().map_err(|_| {
-        unusable("another process has this database; stop it or set database.url (DATABASE_URL)".to_owned())
-    })?;
+/// Where a shadow of a SQLite file is.
+pub(super) fn shadow_path(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push("-shadow.db");
+    path.with_file_name(name)
+}
 
+async fn open_sqlite(path: &Path, migrations: &[Migration]) -> Result<Db, StartError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| unusable(path, error))?;
+    }
+    open_locked_sqlite(path, lock_sqlite(path)?, migrations).await
+}
+
+fn unusable(path: &Path, problem: impl Display) -> StartError {
+    StartError::Database(format!("{}: {problem}", path.display()))
+}
+
+/// Keeps the file from every other process that asks first.
+pub(super) fn lock_sqlite(path: &Path) -> Result<File, StartError> {
+    let lock = File::create(path.with_extension("lock")).map_err(|error| unusable(path, error))?;
+    lock.try_lock()
+        .map_err(|_| unusable(path, "another process has this database; stop it or set database.url (DATABASE_URL)"))?;
+    Ok(lock)
+}
+
+pub(super) async fn open_locked_sqlite(path: &Path, lock: File, migrations: &[Migration]) -> Result<Db, StartError> {
     // Made here, so that it is its owner's alone from the first moment; SQLite gives its log the same mode.
     let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
-    private.map_err(|error| unusable(error.to_string()))?;
-    let writing = sqlite_pool(path, 1)?;
-    migrate(&writing, Dialect::Sqlite, migrations).await.map_err(|error| unusable(chain(&error)))?;
+    private.map_err(|error| unusable(path, error))?;
+    let writing = sqlite_pool(path, 1, SQLITE_SETTINGS.to_owned())?;
+    migrate(&writing, Dialect::Sqlite, migrations).await.map_err(|error| unusable(path, chain(&error)))?;
     sqlite(writing, path, Some(lock))
 }
 
@@ -89,25 +107,29 @@ fn attach_sqlite(path: &Path) -> Result<Db, StartError> {
     if !path.exists() {
         return Err(StartError::Database(format!("{}: there is no such file", path.display())));
     }
-    sqlite(sqlite_pool(path, 1)?, path, None)
+    sqlite(sqlite_pool(path, 1, SQLITE_SETTINGS.to_owned())?, path, None)
 }
 
 fn sqlite(writing: AnyPool, path: &Path, lock: Option<File>) -> Result<Db, StartError> {
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {
         dialect: Dialect::Sqlite,
-        reader: sqlite_pool(path, SQLITE_READERS)?,
+        reader: sqlite_pool(path, SQLITE_READERS, SQLITE_SETTINGS.to_owned())?,
         writer: Writer::batched(writing, outbox_written.clone()),
         outbox_written,
         _lock: lock.map(Arc::new),
     })
 }
 
-fn sqlite_pool(path: &Path, connections: u32) -> Result<AnyPool, StartError> {
+/// `settings` are the statements that each connection begins with.
+pub(super) fn sqlite_pool(path: &Path, connections: u32, settings: String) -> Result<AnyPool, StartError> {
     options(connections)
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(SQLITE_SETTINGS).await.map(|_| ()) }))
+        .after_connect(move |connection, _| {
+            let settings = AssertSqlSafe(settings.clone());
+            Box::pin(async move { connection.execute(settings).await.map(|_| ()) })
+        })
         .connect_lazy(&format!("sqlite://{}?mode=rw", path.display()))
-        .map_err(|error| StartError::Database(format!("{}: {}", path.display(), chain(&error))))
+        .map_err(|error| unusable(path, chain(&error)))
 }
 
 async fn open_postgres(url: &str, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
@@ -142,7 +164,7 @@ async fn create_if_missing(url: &str) -> Result<(), sqlx::Error> {
     }
 }
 
-fn options(max_connections: u32) -> AnyPoolOptions {
+pub(super) fn options(max_connections: u32) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)

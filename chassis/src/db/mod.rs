@@ -7,6 +7,7 @@ mod connect;
 mod error;
 mod measure;
 mod migrate;
+mod shadow;
 mod write;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Reads a topic from its beginning to where it ended when the reading began, outside any group.
+//! Reads a topic from its beginning, or from where an earlier reading ended, to where it ended when the reading began, outside any group.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,19 +37,24 @@ pub struct Replay {
     /// Partitions still being read, and the offset at which each ends.
     ends: BTreeMap<i32, i64>,
     is_whole: bool,
+    places: Places,
 }
 
+/// The offset after the last message that was read, by partition.
+pub type Places = BTreeMap<i32, i64>;
+
 impl Replay {
-    /// Finds out where the topic ends; nothing is read yet.
-    pub async fn open(settings: &Kafka) -> Result<Self, ReplayError> {
+    /// Finds out where the topic ends; nothing is read yet. It begins at `places`, and where there is none, at the
+    /// partition's beginning.
+    pub async fn open(settings: &Kafka, places: Places) -> Result<Self, ReplayError> {
         let (consumer, topic) = (kafka::reader(settings)?, settings.topic.clone());
         // These calls wait for the broker, so not on the async thread.
-        tokio::task::spawn_blocking(move || Self::begin(consumer, &topic))
+        tokio::task::spawn_blocking(move || Self::begin(consumer, &topic, places))
             .await
             .map_err(|_| ReplayError::Interrupted)?
     }
 
-    fn begin(consumer: kafka::Reader, topic: &str) -> Result<Self, ReplayError> {
+    fn begin(consumer: kafka::Reader, topic: &str, places: Places) -> Result<Self, ReplayError> {
         let metadata = consumer.fetch_metadata(Some(topic), ASK_TIMEOUT)?;
         let known = metadata.topics().iter().find(|known| known.name() == topic && known.error().is_none());
         let partitions = known.map(|known| known.partitions()).unwrap_or_default();
@@ -61,18 +66,24 @@ impl Replay {
         for partition in partitions {
             let (first, end) = consumer.fetch_watermarks(topic, partition.id(), ASK_TIMEOUT)?;
             is_whole &= first <= 0;
-            if first < end {
-                assignment.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+            let next = places.get(&partition.id()).copied().unwrap_or(first).max(first);
+            if next < end {
+                assignment.add_partition_offset(topic, partition.id(), Offset::Offset(next))?;
                 ends.insert(partition.id(), end);
             }
         }
         consumer.assign(&assignment)?;
-        Ok(Self { consumer, ends, is_whole })
+        Ok(Self { consumer, ends, is_whole, places })
     }
 
     /// Whether the topic still has its first messages; retention may have removed them.
     pub fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    /// How far it has come; a later reading goes on from here.
+    pub fn into_places(self) -> Places {
+        self.places
     }
 
     /// The next messages in the order of their partitions; none is the end.
@@ -86,6 +97,9 @@ impl Replay {
         while batch.len() < BATCH && !self.ends.is_empty() {
             let Some(received) = self.consumer.recv().now_or_never() else { break };
             note(received, &mut self.ends, &mut batch)?;
+        }
+        for message in &batch {
+            self.places.insert(message.partition, message.offset + 1);
         }
         Ok(batch.into())
     }

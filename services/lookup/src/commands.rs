@@ -13,20 +13,13 @@ pub enum Command {
     /// Messages that could not be processed
     #[command(subcommand)]
     DeadLetters(dead_letter::Command),
-    /// Build the view anew from the topic, with the service stopped
-    Rebuild {
-        /// Go on even if the topic no longer has its first messages: what only they told is lost
-        #[arg(long)]
-        incomplete: bool,
-    },
+    /// Build the view anew from the topic, while the service goes on
+    Rebuild(rebuild::Wanted),
 }
 
 pub async fn execute(command: Command, config: Config) -> Result<ExitCode, StartError> {
     match command {
         Command::DeadLetters(command) => command.execute(&Db::attach(&config.database).await?, &handler()).await,
-        Command::Rebuild { incomplete } => {
-            println!("{}", rebuild::rebuild(config, incomplete).await?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Rebuild(wanted) => rebuild::execute(config, wanted).await,
     }
 }

@@ -1,5 +1,6 @@
 //! The view of each reservation's current state and history, kept from the events of all services alone.
 
+mod changeover;
 pub mod commands;
 mod conditional;
 pub mod config;
@@ -36,7 +37,6 @@ pub struct App {
 
 pub async fn build(config: Config, chassis: &Chassis) -> Result<OpenApiRouter, StartError> {
     let db = chassis.open(&config.database, store::MIGRATIONS).await?;
-    rebuild::refuse_half_built(&db).await?;
     consumer::start(chassis, &db, &config.kafka, handler())?;
     Ok(router(chassis, App { db }))
 }

@@ -1,96 +1,147 @@
-//! The view after a rebuild is the view before it.
+//! The view is built anew beside the one that is read and kept.
 
-use chassis::Db;
-use chassis::testing::databases;
-use lookup::domain::{HistoryEntry, STATES, Stats};
-use lookup::{rebuild, store};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chassis::events::{Message, dead_letter};
+use chassis::testing::{databases, settings};
+use chassis::{Db, config::Database};
+use lookup::rebuild::{Build, RebuildError, Rebuilt};
+use lookup::store;
 use serde_json::json;
 
 use crate::golden::original;
 use crate::harness::{RESERVATION, View, reservation_event, sent, take_in};
 
-async fn contents(db: &Db) -> (Vec<Stats>, Vec<HistoryEntry>, Vec<i64>) {
-    let ids: Vec<i64> = (1..=60).collect();
-    let mut rows = Vec::new();
-    for id in &ids {
-        rows.extend(store::find(db, *id).await.unwrap());
-    }
-    let mut counts = vec![store::count_all(db).await.unwrap()];
-    for state in STATES {
-        counts.push(store::count_of(db, Some(state)).await.unwrap());
-    }
-    (rows, store::histories(db, &ids).await.unwrap(), counts)
+/// What the broker would give: everything so far, and what has come when nobody may take anything in any more.
+async fn rebuild(settings: &Database, first: &[Message], last: &[Message], check: bool) -> Rebuilt {
+    let (live, shadow) = Db::attach_with_shadow(settings, store::MIGRATIONS).await.unwrap();
+    let mut build = Build::begin(&shadow).await.unwrap();
+    build.take_in(first).await.unwrap();
+    let (last, dialect) = (last.to_vec(), live.dialect());
+    let rebuilt: Result<Rebuilt, RebuildError> = live
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.hold_intake(dialect).await?;
+                build.take_in(&last).await?;
+                build.finish_in_tx(tx, check).await
+            })
+        })
+        .await;
+    live.remove_shadow(settings, shadow).await.unwrap();
+    live.close().await;
+    rebuilt.unwrap()
+}
+
+fn reserved(id: i64) -> Message {
+    let event = reservation_event("ReservationReserved", id, "2020-05-01", "customer-1");
+    // A partition of their own, so that their offsets are not those of the recorded ones.
+    Message { partition: 9, ..sent(RESERVATION, id, 1, event) }
+}
+
+async fn fee(db: &Db, id: i64) -> Option<i64> {
+    store::find(db, id).await.unwrap().unwrap().fee
 }
 
 #[tokio::test]
-async fn folding_everything_again_gives_the_view_that_was() {
+async fn a_view_that_is_right_stays_as_it_is_and_one_that_was_falsified_is_repaired() {
     for db in databases(store::MIGRATIONS).await {
         let mut messages = original();
-        let reserved = reservation_event("ReservationReserved", 50, "2020-05-01", "customer-1");
-        let mut poison = sent(RESERVATION, 51, 1, json!({"eventType": "Treated"}));
-        // A partition of their own, so that their offsets are not those of the recorded ones.
-        let mut reserved = sent(RESERVATION, 50, 1, reserved);
-        (poison.partition, reserved.partition) = (9, 9);
-        messages.extend([poison, reserved]);
+        let poison = sent(RESERVATION, 51, 1, json!({"eventType": "Treated"}));
+        messages.extend([Message { partition: 9, ..poison }, reserved(50)]);
         take_in(&db, &messages).await;
-        let before = contents(&db).await;
-        assert_eq!(before.0.len(), 18);
+        let settings = settings(&db).await;
+        let letters = dead_letter::list(&db, None, 0, 10).await.unwrap();
 
-        store::empty(&db, 0).await.unwrap();
-        assert_eq!(contents(&db).await, (Vec::new(), Vec::new(), vec![0; 8]));
-        take_in(&db, &messages).await;
-        store::finish_rebuild(&db).await.unwrap();
-        assert_eq!(contents(&db).await, before);
-        assert_eq!(chassis::events::dead_letter::list(&db, None, 0, 1000).await.unwrap().len(), 1);
+        let same = rebuild(&settings, &messages, &[], false).await;
+        assert_eq!((same.rows, same.parked, same.differing), (18, 1, 0), "{same:?}");
+        assert!(same.is_equal() && same.checksum_before == same.checksum_now, "{same:?}");
+        assert_eq!(dead_letter::list(&db, None, 0, 10).await.unwrap(), letters);
 
+        for falsify in [
+            "UPDATE reservation_stats SET fee = 1 WHERE reservation_id = 50",
+            "DELETE FROM reservation_history WHERE reservation_id = 2",
+            "DELETE FROM reservation_stats WHERE reservation_id = 3",
+        ] {
+            sqlx::query(falsify).execute(db.reader()).await.unwrap();
+        }
+        let checked = rebuild(&settings, &messages, &[], true).await;
+        assert!(!checked.is_equal() && checked.differing == 3, "{checked:?}");
+        assert_eq!(fee(&db, 50).await, Some(1));
+
+        let repaired = rebuild(&settings, &messages, &[], false).await;
+        assert!(repaired.is_equal(), "{repaired:?}");
+        assert_eq!(repaired.checksum_now, same.checksum_now);
+        assert_eq!(fee(&db, 50).await, None);
         // What the group has yet to read is known already.
         take_in(&db, &messages).await;
-        assert_eq!(contents(&db).await, before);
+        assert_eq!(rebuild(&settings, &messages, &[], true).await.checksum_now, same.checksum_now);
     }
 }
 
 #[tokio::test]
-async fn a_view_that_is_half_rebuilt_is_not_served() {
+async fn what_is_taken_in_and_read_meanwhile_is_neither_lost_nor_refused() {
     for db in databases(store::MIGRATIONS).await {
-        rebuild::refuse_half_built(&db).await.unwrap();
-        store::empty(&db, 0).await.unwrap();
-        let refusal = rebuild::refuse_half_built(&db).await.unwrap_err().to_string();
-        assert!(refusal.contains("lookup rebuild"), "{refusal}");
-        // A second try begins anew and ends well.
-        store::empty(&db, 0).await.unwrap();
-        store::finish_rebuild(&db).await.unwrap();
-        rebuild::refuse_half_built(&db).await.unwrap();
+        let messages: Vec<Message> = (1..=40).map(reserved).collect();
+        take_in(&db, &messages[..20]).await;
+        let (settings, view) = (settings(&db).await, View::on(db.clone()));
+        let is_done = AtomicBool::new(false);
+        let writing = async {
+            for message in &messages[20..] {
+                take_in(&db, std::slice::from_ref(message)).await;
+            }
+        };
+        let reading = async {
+            while !is_done.load(Ordering::Relaxed) {
+                assert!(view.ids("?size=100").await.len() >= 20);
+            }
+        };
+        let rebuilding = async {
+            // It is ahead of the live view at the end, or behind it: the shadow has the whole topic either way.
+            let rebuilt = rebuild(&settings, &messages[..30], &messages[30..], false).await;
+            assert!(rebuilt.is_equal(), "{rebuilt:?}");
+        };
+        let done = async {
+            tokio::join!(writing, rebuilding);
+            is_done.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(done, reading);
+        let versions = async |id| store::find(&db, id).await.unwrap().unwrap().version;
+        for id in 1..=40 {
+            assert_eq!(versions(id).await, 1, "reservation {id}");
+        }
+        assert_eq!(store::count_all(&db).await.unwrap(), 40);
     }
 }
 
 #[tokio::test]
-async fn a_rebuild_asks_the_broker_before_it_empties_anything() {
-    let folder = std::env::temp_dir().join(format!("lookup-rebuild-{}", std::process::id()));
-    let url = format!("sqlite:{}/lookup.db", folder.display());
-    let config = || lookup::Config {
-        database: chassis::config::Database { url: chassis::Secret::new(url.clone()), max_connections: 1 },
-        kafka: chassis::config::Kafka {
-            // Nobody listens there.
-            brokers: "127.0.0.1:1".to_owned(),
-            topic: "events".to_owned(),
-            partitions: 1,
-            replication: 1,
-            group: "lookup".to_owned(),
-        },
-    };
-    let db = Db::open(&config().database, store::MIGRATIONS).await.unwrap();
-    let view = View::on(db.clone());
-    view.visit(1, "2020-05-01", "customer-1").await;
+async fn a_rebuild_that_was_broken_off_leaves_the_view_and_does_not_keep_the_next_from_its_work() {
+    for db in databases(store::MIGRATIONS).await {
+        let messages: Vec<Message> = (1..=3).map(reserved).collect();
+        take_in(&db, &messages).await;
+        let settings = settings(&db).await;
+        let (live, shadow) = Db::attach_with_shadow(&settings, store::MIGRATIONS).await.unwrap();
+        Build::begin(&shadow).await.unwrap().take_in(&messages[..1]).await.unwrap();
+        shadow.close().await;
+        drop((live, shadow));
 
-    let in_use = rebuild::rebuild(config(), false).await.unwrap_err().to_string();
-    assert!(in_use.contains("another process has this database"), "{in_use}");
-    db.close().await;
-    drop((view, db));
+        assert_eq!(store::count_all(&db).await.unwrap(), 3);
+        let rebuilt = rebuild(&settings, &messages, &[], false).await;
+        assert!(rebuilt.is_equal() && rebuilt.differing == 0, "{rebuilt:?}");
+    }
+}
 
-    let unreachable = rebuild::rebuild(config(), false).await.unwrap_err().to_string();
-    assert!(unreachable.contains("broker"), "{unreachable}");
-    let db = Db::open(&config().database, store::MIGRATIONS).await.unwrap();
-    assert_eq!(store::count_all(&db).await.unwrap(), 1);
-    rebuild::refuse_half_built(&db).await.unwrap();
-    std::fs::remove_dir_all(folder).unwrap();
+#[tokio::test]
+async fn what_was_discarded_stays_discarded_and_what_waited_behind_it_goes_on() {
+    for db in databases(store::MIGRATIONS).await {
+        let poison = Message { partition: 9, ..sent(RESERVATION, 7, 1, json!({"eventType": "Treated"})) };
+        let event = reservation_event("ReservationReserved", 7, "2020-05-01", "customer-1");
+        let after = Message { partition: 9, ..sent(RESERVATION, 7, 2, event) };
+        take_in(&db, std::slice::from_ref(&poison)).await;
+        let id = dead_letter::list(&db, None, 0, 10).await.unwrap()[0].id;
+        dead_letter::discard(&db, id, "a test").await.unwrap();
+        take_in(&db, std::slice::from_ref(&after)).await;
+
+        let rebuilt = rebuild(&settings(&db).await, &[poison, after], &[], false).await;
+        assert_eq!((rebuilt.rows, rebuilt.parked, rebuilt.differing), (1, 0, 0), "{rebuilt:?}");
+    }
 }
