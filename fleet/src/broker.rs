@@ -1,5 +1,6 @@
 //! The embedded broker: tansu's services on a SQLite file in the working folder, a process of its own.
 
+mod group;
 mod groups;
 mod long_poll;
 mod store;
@@ -30,8 +31,6 @@ pub enum BrokerError {
     Services(#[from] tansu_broker::Error),
     #[error("the broker's database is not usable")]
     Database(#[from] libsql::Error),
-    #[error("the members of a consumer group cannot be noted: {0:?}")]
-    Group(tansu_storage::UpdateError<tansu_storage::GroupDetail>),
     #[error("the broker's address is no URL")]
     Address(#[from] url::ParseError),
     #[error("cannot wait for signals or connections")]

@@ -1,35 +1,178 @@
-//! Members of a consumer group that have no assignments to give.
+//! Consumer groups, in memory. tansu's own lose partitions for ever when a member dies; of it only the offsets are
+//! used. After a restart of the broker all members are unknown, and join anew at once.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rama::{Context, Service};
 use tansu_broker::Error;
-use tansu_sans_io::{ApiKey as _, Body, Frame, SyncGroupRequest};
+use tansu_sans_io::join_group_response::JoinGroupResponseMember;
+use tansu_sans_io::{
+    Body, ErrorCode, Frame, Header, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupResponse,
+    SyncGroupRequest, SyncGroupResponse,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+use uuid::Uuid;
 
+use super::group::{Group, Joining};
 use super::long_poll::LongPoll;
 
-/// Only a group's leader brings assignments. Should the leader be found dead while somebody else asks for his own,
-/// tansu takes the empty list that he brings for the leader's, and the group stays without any for ever. Where there
-/// is no list at all it has them all join again.
+/// How often a request that waits for others looks whether one of them has died.
+const LOOK: Duration = Duration::from_millis(250);
+
 #[derive(Clone, Debug)]
 pub struct Groups {
-    routes: LongPoll,
+    broker: LongPoll,
+    groups: Arc<Mutex<BTreeMap<String, Group>>>,
+    changed: Arc<Notify>,
 }
 
 impl Groups {
-    pub fn new(routes: LongPoll) -> Self {
-        Self { routes }
+    pub fn new(broker: LongPoll) -> Self {
+        Self { broker, groups: Arc::default(), changed: Arc::default() }
     }
+
+    fn change<T>(&self, name: &str, change: impl FnOnce(&mut Group, Instant) -> T) -> T {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = change(groups.entry(name.to_owned()).or_default(), Instant::now());
+        drop(groups);
+        self.changed.notify_waiters();
+        outcome
+    }
+
+    /// Until there is an answer; a change of any group is a reason to look again.
+    async fn wait<T>(&self, name: &str, look: impl Fn(&mut Group, Instant) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let found = {
+                let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+                groups.get_mut(name).and_then(|group| look(group, Instant::now()))
+            };
+            if let Some(found) = found {
+                // What was found may be what others wait for.
+                self.changed.notify_waiters();
+                return found;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = sleep(LOOK) => {}
+            }
+        }
+    }
+
+    async fn join(&self, client: Option<&str>, request: JoinGroupRequest) -> Body {
+        let protocol = request.protocols.unwrap_or_default().into_iter().next();
+        let Some(protocol) = protocol else { return refused_join(ErrorCode::InconsistentGroupProtocol, String::new()) };
+        if request.member_id.is_empty() {
+            let member = format!("{}-{}", client.unwrap_or_default(), Uuid::new_v4());
+            return refused_join(ErrorCode::MemberIdRequired, member);
+        }
+        let (name, member) = (request.group_id, request.member_id);
+        let session = milliseconds(request.session_timeout_ms);
+        let rebalance = request.rebalance_timeout_ms.map_or(session, milliseconds);
+        let joining = Joining { member: member.clone(), metadata: protocol.metadata, session, rebalance };
+        let before = self.change(&name, |group, now| {
+            group.join(joining, now);
+            group.generation
+        });
+        let answer = self.wait(&name, |group, now| {
+            let generation = match group.joined(&member, before, now)? {
+                Ok(generation) => generation,
+                Err(error) => return Some(refused_join(error, member.clone())),
+            };
+            let members = group.members().filter(|_| group.leader == member).map(|(id, metadata)| {
+                JoinGroupResponseMember::default().member_id(id.clone()).metadata(metadata.clone())
+            });
+            let answer = JoinGroupResponse::default()
+                .throttle_time_ms(Some(0))
+                .error_code(ErrorCode::None.into())
+                .generation_id(generation)
+                .protocol_type(Some(request.protocol_type.clone()))
+                .protocol_name(Some(protocol.name.clone()))
+                .leader(group.leader.clone())
+                .skip_assignment(Some(false))
+                .member_id(member.clone())
+                .members(Some(members.collect()));
+            Some(answer.into())
+        });
+        answer.await
+    }
+
+    async fn sync(&self, request: SyncGroupRequest) -> Body {
+        let (name, member, generation) = (request.group_id, request.member_id, request.generation_id);
+        let shares = request.assignments.unwrap_or_default().into_iter();
+        let shares = shares.map(|share| (share.member_id, share.assignment));
+        self.change(&name, |group, now| {
+            if group.heartbeat(&member, generation, now) == ErrorCode::None {
+                group.share_out(&member, shares);
+            }
+        });
+        let answer = self.wait(&name, |group, now| group.share_of(&member, generation, now)).await;
+        let (error, share) = match answer {
+            Ok(share) => (ErrorCode::None, share),
+            Err(error) => (error, Default::default()),
+        };
+        SyncGroupResponse::default()
+            .throttle_time_ms(Some(0))
+            .error_code(error.into())
+            .protocol_type(request.protocol_type)
+            .protocol_name(request.protocol_name)
+            .assignment(share)
+            .into()
+    }
+}
+
+fn milliseconds(count: i32) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or_default())
+}
+
+fn refused_join(error: ErrorCode, member: String) -> Body {
+    JoinGroupResponse::default()
+        .throttle_time_ms(Some(0))
+        .error_code(error.into())
+        .generation_id(-1)
+        .protocol_type(None)
+        .protocol_name(Some(String::new()))
+        .leader(String::new())
+        .skip_assignment(Some(false))
+        .member_id(member)
+        .members(Some(Vec::new()))
+        .into()
 }
 
 impl Service<(), Frame> for Groups {
     type Response = Frame;
     type Error = Error;
 
-    async fn serve(&self, ctx: Context<()>, mut frame: Frame) -> Result<Frame, Error> {
-        if frame.api_key()? == SyncGroupRequest::KEY
-            && let Body::SyncGroupRequest(request) = &mut frame.body
-        {
-            request.assignments.take_if(|assignments| assignments.is_empty());
-        }
-        self.routes.serve(ctx, frame).await
+    async fn serve(&self, ctx: Context<()>, frame: Frame) -> Result<Frame, Error> {
+        let correlation_id = frame.correlation_id()?;
+        let client = frame.client_id()?.map(str::to_owned);
+        let body = match frame.body {
+            Body::JoinGroupRequest(request) => self.join(client.as_deref(), request).await,
+            Body::SyncGroupRequest(request) => self.sync(request).await,
+            Body::HeartbeatRequest(request) => {
+                let (member, generation) = (request.member_id, request.generation_id);
+                let error = self.change(&request.group_id, |group, now| group.heartbeat(&member, generation, now));
+                HeartbeatResponse::default().throttle_time_ms(Some(0)).error_code(error.into()).into()
+            }
+            Body::LeaveGroupRequest(request) => {
+                let listed = request.members.into_iter().flatten().map(|member| member.member_id);
+                let leaving: Vec<String> = request.member_id.into_iter().chain(listed).collect();
+                self.change(&request.group_id, |group, now| {
+                    leaving.iter().for_each(|member| group.leave(member, now));
+                });
+                LeaveGroupResponse::default().throttle_time_ms(Some(0)).members(Some(Vec::new())).into()
+            }
+            _ => return self.broker.serve(ctx, frame).await,
+        };
+        Ok(Frame { size: 0, header: Header::Response { correlation_id }, body })
     }
 }

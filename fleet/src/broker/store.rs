@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tansu_storage::{BrokerRegistrationRequest, GroupDetail, Storage, StorageContainer, UpdateError};
+use tansu_storage::{BrokerRegistrationRequest, Storage, StorageContainer};
 use url::Url;
 use uuid::Uuid;
 
@@ -30,27 +30,7 @@ pub async fn open(cluster: &str, advertised: SocketAddr) -> Result<StorageContai
             rack: None,
         })
         .await?;
-    doubt_members(&storage).await?;
     Ok(storage)
-}
-
-/// Consumers of the time before have died with the broker, or will show themselves: whoever is not heard of before
-/// the next one joins counts as gone. Otherwise new ones would wait until the old sessions run out.
-async fn doubt_members(storage: &StorageContainer) -> Result<(), BrokerError> {
-    for group in storage.list_groups(None).await? {
-        let nobody = GroupDetail::default();
-        // Without the right version the storage refuses, and tells what there is.
-        let Err(UpdateError::Outdated { current, version }) = storage.update_group(&group.group_id, nobody, None).await
-        else {
-            continue;
-        };
-        let mut group_now = *current;
-        for member in group_now.members.values_mut() {
-            member.last_contact = None;
-        }
-        storage.update_group(&group.group_id, group_now, Some(version)).await.map_err(BrokerError::Group)?;
-    }
-    Ok(())
 }
 
 /// tansu reads the headers of each record with a query of their own; without an index that is a scan of all
