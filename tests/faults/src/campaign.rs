@@ -25,7 +25,9 @@ pub enum CampaignError {
     Io { what: String, source: std::io::Error },
     #[error(transparent)]
     World(#[from] WorldError),
-    #[error("the result cannot be written: {0}")]
+    #[error("{0}")]
+    Planting(String),
+    #[error("the result cannot be written or read: {0}")]
     Json(#[from] serde_json::Error),
 }
 

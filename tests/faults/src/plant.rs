@@ -1,7 +1,219 @@
-//! Plants known bugs, one after another.
+//! Proves the judge: known bugs are planted in a copy of the sources, one after another, and each must be caught.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
 
 use crate::campaign::CampaignError;
 
-pub async fn run(_names: &[String]) -> Result<bool, CampaignError> {
-    Ok(false)
+/// With it every bug below has been caught.
+const SEED: &str = "7";
+
+/// A patch of tests/faults/planted, with what its head says.
+struct Bug {
+    name: String,
+    patch: PathBuf,
+    cases: Vec<String>,
+    options: Vec<String>,
+}
+
+struct Caught {
+    case: String,
+    invariant: String,
+    what: String,
+    seconds: u64,
+}
+
+/// Plants these bugs, or all; whether each was caught.
+pub async fn run(names: &[String]) -> Result<bool, CampaignError> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root.canonicalize().map_err(CampaignError::io("find the sources"))?;
+    let bugs = chosen(bugs(&root.join("tests/faults/planted"))?, names)?;
+    let garden = Garden::lay_out(&root)?;
+    println!("{} bugs are planted one after another in {}", bugs.len(), garden.folder.display());
+    let mut is_all_caught = true;
+    let mut table = String::from("| bug | caught by | after | as |\n| --- | --- | --- | --- |\n");
+    for bug in &bugs {
+        let caught = garden.try_out(bug)?;
+        is_all_caught &= caught.is_some();
+        let line = match caught {
+            Some(one) => {
+                format!("| {} | {}, {} | {} s | {} |", bug.name, one.case, one.invariant, one.seconds, one.what)
+            }
+            None => format!("| {} | NOT CAUGHT | | |", bug.name),
+        };
+        println!("{line}");
+        table += &format!("{line}\n");
+    }
+    println!("\n{table}");
+    Ok(is_all_caught)
+}
+
+fn bugs(folder: &Path) -> Result<Vec<Bug>, CampaignError> {
+    let entries = std::fs::read_dir(folder).map_err(CampaignError::io(format!("read {}", folder.display())))?;
+    let mut patches: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    patches.retain(|path| path.extension().is_some_and(|extension| extension == "patch"));
+    patches.sort();
+    patches.into_iter().map(Bug::read).collect()
+}
+
+fn chosen(bugs: Vec<Bug>, names: &[String]) -> Result<Vec<Bug>, CampaignError> {
+    if let Some(unknown) = names.iter().find(|name| !bugs.iter().any(|bug| bug.name == **name)) {
+        return Err(CampaignError::Planting(format!("there is no bug {unknown}")));
+    }
+    Ok(bugs.into_iter().filter(|bug| names.is_empty() || names.contains(&bug.name)).collect())
+}
+
+impl Bug {
+    fn read(patch: PathBuf) -> Result<Self, CampaignError> {
+        let text = std::fs::read_to_string(&patch).map_err(CampaignError::io(format!("read {}", patch.display())))?;
+        let words = |key: &str| -> Vec<String> {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+            line.split_whitespace().map(str::to_owned).collect()
+        };
+        let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (cases, options) = (words("Cases:"), words("Options:"));
+        if cases.is_empty() {
+            return Err(CampaignError::Planting(format!("{name} does not say which cases must catch it")));
+        }
+        Ok(Self { name, patch, cases, options })
+    }
+}
+
+/// A copy of the sources with a target folder of its own.
+struct Garden {
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+impl Garden {
+    fn lay_out(root: &Path) -> Result<Self, CampaignError> {
+        let folder = root.join("target/planted/sources");
+        let target = root.join("target/planted/target");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(CampaignError::io("clear the copy of the sources"))?;
+        }
+        std::fs::create_dir_all(&folder).map_err(CampaignError::io("make the copy of the sources"))?;
+        // What git knows or would know; times are kept, so that nothing is compiled for being copied.
+        let copy = "git ls-files -co --exclude-standard -z | xargs -0 cp -p --parents -t \"$1\"";
+        done("copy the sources", Command::new("sh").current_dir(root).args(["-c", copy, "sh"]).arg(&folder))?;
+        if !target.exists() {
+            seed_target(&root.join("target/debug"), &target.join("debug"))?;
+        }
+        Ok(Self { folder, target })
+    }
+
+    /// Plants a bug, lets the cases look for it, and takes it out again.
+    fn try_out(&self, bug: &Bug) -> Result<Option<Caught>, CampaignError> {
+        self.apply(bug, &[])?;
+        let caught = self.hunt(bug);
+        self.apply(bug, &["--reverse"])?;
+        caught
+    }
+
+    fn apply(&self, bug: &Bug, options: &[&str]) -> Result<(), CampaignError> {
+        let mut git = Command::new("git");
+        // The copy lies in a repository that is not meant.
+        git.current_dir(&self.folder).env("GIT_CEILING_DIRECTORIES", &self.folder).env("GIT_DIR", "/nonexistent");
+        done(&format!("apply {}", bug.name), git.arg("apply").args(options).arg(&bug.patch))
+    }
+
+    fn hunt(&self, bug: &Bug) -> Result<Option<Caught>, CampaignError> {
+        let words = ["build", "--workspace", "--bins", "--locked", "--features", "chassis/failpoints"];
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target).args(words);
+        done(&format!("build with {}", bug.name), &mut cargo)?;
+        let report = self.target.join("reports").join(&bug.name);
+        let started = Instant::now();
+        let driver = Command::new(self.target.join("debug/faults"))
+            .current_dir(&self.folder)
+            .args(["--seed", SEED, "--json", "--report"])
+            .arg(&report)
+            .args(&bug.options)
+            .arg("--only")
+            .args(&bug.cases)
+            .stderr(Stdio::inherit())
+            .output();
+        let output = driver.map_err(CampaignError::io("run the campaign"))?;
+        first_violation(&output, &bug.name, started)
+    }
+}
+
+/// The result is the last thing that the campaign prints, from the line with the opening bracket on.
+fn first_violation(output: &Output, bug: &str, started: Instant) -> Result<Option<Caught>, CampaignError> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let json = text.find("\n[\n").map(|at| &text[at..]).unwrap_or_default();
+    let rows: Vec<Value> = serde_json::from_str(json)?;
+    if let Some(failed) = rows.iter().find_map(|row| row["result"]["failed"].as_str()) {
+        return Err(CampaignError::Planting(format!("with {bug} the campaign could not go on: {failed}")));
+    }
+    let found = rows.iter().find_map(|row| Some((row, row["result"]["judged"]["violations"].get(0)?)));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(found.map(|(row, violation)| Caught {
+        case: text(&row["case"]),
+        invariant: text(&violation["invariant"]),
+        what: text(&violation["what"]),
+        seconds: started.elapsed().as_secs(),
+    }))
+}
+
+/// Compiled dependencies are shared, as cargo never writes into one that exists; its notes about them are copied.
+fn seed_target(from: &Path, to: &Path) -> Result<(), CampaignError> {
+    std::fs::create_dir_all(to).map_err(CampaignError::io("make the target folder"))?;
+    for (folder, how) in [("deps", "-al"), ("build", "-a"), (".fingerprint", "-a")] {
+        let what = format!("copy {folder} of the build");
+        done(&what, Command::new("cp").arg(how).arg(from.join(folder)).arg(to))?;
+    }
+    Ok(())
+}
+
+fn done(what: &str, command: &mut Command) -> Result<(), CampaignError> {
+    let output = command.output().map_err(CampaignError::io(what))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(CampaignError::Planting(format!("cannot {what}: {}", said.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::cases::CASES;
+
+    #[test]
+    fn every_planted_bug_names_cases_that_there_are_and_a_patch_that_applies() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let bugs = bugs(&root.join("tests/faults/planted")).unwrap();
+        assert!(bugs.len() >= 8);
+        for bug in bugs {
+            assert!(bug.cases.iter().all(|name| CASES.iter().any(|case| case.name == name)), "{}", bug.name);
+            let applies = Command::new("git").current_dir(&root).args(["apply", "--check"]).arg(&bug.patch).output();
+            let applies = applies.unwrap();
+            assert!(applies.status.success(), "{}: {}", bug.name, String::from_utf8_lossy(&applies.stderr));
+        }
+    }
+
+    #[test]
+    fn what_was_found_first_is_told() {
+        let result = |stdout: &str| Output { status: Default::default(), stdout: stdout.into(), stderr: Vec::new() };
+        let rows = r#"seed 1
+[
+  {"case": "a", "result": {"skipped": "no"}},
+  {"case": "b", "result": {"judged": {"violations": [{"invariant": "I2", "what": "gone"}]}}}
+]"#;
+        let caught = first_violation(&result(rows), "bug", Instant::now()).unwrap().unwrap();
+        assert_eq!((caught.case.as_str(), caught.invariant.as_str()), ("b", "I2"));
+        let none = r#"
+[
+  {"case": "b", "result": {"judged": {"violations": []}}}
+]"#;
+        assert!(first_violation(&result(none), "bug", Instant::now()).unwrap().is_none());
+        let failed = "\n[\n{\"case\": \"b\", \"result\": {\"failed\": \"no broker\"}}]";
+        assert!(first_violation(&result(failed), "bug", Instant::now()).is_err());
+    }
 }

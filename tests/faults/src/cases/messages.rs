@@ -47,7 +47,7 @@ pub async fn poison(trial: &mut Trial) -> Result<(), WorldError> {
     let injected = [
         record("faults-utf8", POISON, b"{\"eventType\": \"Reser\xff\xfe\"}".to_vec()),
         record("faults-schema", POISON, br#"{"eventType": "ReservationReserved", "id": "one"}"#.to_vec()),
-        record("faults-nameless", POISON, br#"{"eventType": "Treated"}"#.to_vec()),
+        record("faults-nameless", POISON, br#"{"eventType": "ReservationCanceled"}"#.to_vec()),
         record("faults-empty", POISON, Vec::new()),
         record("faults-large", POISON, vec![b'['; 900_000]),
         record("faults-newer", FOREIGN, br#"{"eventType": "SomethingNewer", "id": 1}"#.to_vec()),
