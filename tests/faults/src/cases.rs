@@ -75,7 +75,7 @@ pub const CASES: &[Case] = cases! {
         "services are killed at any moment, under load";
     "power-cut" long Anything, AS_IT_IS, kills::all_at_once:
         "every process ends at once, the broker and the database server too";
-    "rolling-restart" short Anything, AS_IT_IS, kills::rolling_restart:
+    "rolling-restart" long Anything, AS_IT_IS, kills::rolling_restart:
         "every service is restarted in order, under load: no request may fail where there are replicas";
     "reset-before-request" long Anything, AS_IT_IS, links::reset_before:
         "each link in turn resets connections before a request is passed on";
@@ -85,7 +85,7 @@ pub const CASES: &[Case] = cases! {
         "each link in turn ends the stream behind a request";
     "slow-links" long Anything, AS_IT_IS, links::slow:
         "every link is late by 20 to 60 ms, then each in turn is slow";
-    "blackhole" short Anything, AS_IT_IS, links::blackhole:
+    "blackhole" long Anything, AS_IT_IS, links::blackhole:
         "nothing gets through between reservation and diagnosis";
     "one-way-loss" short Anything, AS_IT_IS, links::one_way_loss:
         "requests reach diagnosis and answers do not come back, then the other way round";
@@ -125,7 +125,7 @@ pub const CASES: &[Case] = cases! {
         "consumers are scaled from three to one and back, under load";
     "cancel-races" short Anything, slow_treatment, people::cancel_races:
         "reservations are cancelled while they are being confirmed, and right after";
-    "clients-leave" short Anything, AS_IT_IS, people::leave:
+    "clients-leave" long Anything, AS_IT_IS, people::leave:
         "clients are gone at any moment of a request";
     "overload" long Anything, AS_IT_IS, people::overload:
         "ten times the usual clients, without a pause";
@@ -133,7 +133,7 @@ pub const CASES: &[Case] = cases! {
         "signing keys are rotated under load: no good token is refused";
     "key-server-away" short Anything, AS_IT_IS, tokens::server_away:
         "the key server is dead, and services start meanwhile: no good token is refused";
-    "parallel-refreshes" short Anything, AS_IT_IS, tokens::parallel_refreshes:
+    "parallel-refreshes" long Anything, AS_IT_IS, tokens::parallel_refreshes:
         "a hundred refreshes with one token at the same time";
 };
 

@@ -13,12 +13,10 @@ use crate::world::{Fault, Node, World, WorldError};
 
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// Again and again; what fails because somebody is dead is tried again.
+/// Again and again. That it fails while somebody is dead is what the case is about.
 pub async fn run(world: &World, when: When) -> Infallible {
     loop {
-        if let Err(error) = once(world, when).await {
-            eprintln!("an errand was not done this time: {error}");
-        }
+        drop(once(world, when).await);
         tokio::time::sleep(PAUSE).await;
     }
 }
