@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use faults::world::{Cause, Fault, Node, Plan, World};
+use faults::world::{Cause, Fault, Kafka, Node, Plan, Storage, World, WorldError};
+use jiff::Timestamp;
 use reqwest::{Client, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The binaries beside this test's own.
 fn binaries() -> PathBuf {
@@ -100,5 +101,69 @@ async fn links_break_and_heal_and_processes_come_back() {
     world.quiet().await.unwrap();
     assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
     world.quiet().await.unwrap();
+    world.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn replicas_share_a_database_server_and_each_link_finds_one_that_is_ready() {
+    let scratch = Scratch::new("replicas");
+    let mut plan = Plan::new(scratch.0.clone(), binaries(), 3);
+    plan.storage = Storage::Postgres;
+    plan.replicas = 2;
+    let world = World::start(plan).await.unwrap();
+    assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
+
+    for replicas in Node::SERVICES.map(|node| world.service(node)) {
+        replicas[0].stop().await.unwrap();
+        assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED, "without {}", replicas[0].name());
+        replicas[0].start().await.unwrap();
+    }
+    assert!(world.terminate_connections(Node::Reservation).await.unwrap() > 0);
+    world.database_server().unwrap().kill();
+    world.quiet().await.unwrap();
+    assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
+    world.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_clock_moves_and_the_disk_fills_up() {
+    let scratch = Scratch::new("clock");
+    let mut plan = Plan::new(scratch.0.clone(), binaries(), 4);
+    plan.has_clock = true;
+    plan.small_disk = Some((Node::Reservation, 16));
+    let world = match World::start(plan).await {
+        Err(WorldError::NotPermitted(reason)) => return eprintln!("skipped: {reason}"),
+        world => world.unwrap(),
+    };
+    let created_at =
+        async |answer: Response| answer.json::<Value>().await.unwrap()["createdAt"].as_str().unwrap().parse();
+    let before: Timestamp = created_at(reserve(&world).await.unwrap()).await.unwrap();
+    world.set_clock(3_600).unwrap();
+    let after: Timestamp = created_at(reserve(&world).await.unwrap()).await.unwrap();
+    assert!(after.as_second() - before.as_second() >= 3_600, "{before} {after}");
+    world.set_clock(0).unwrap();
+
+    let disk = world.disk().unwrap();
+    disk.fill().unwrap();
+    assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    disk.free().unwrap();
+    world.quiet().await.unwrap();
+    assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
+    world.end().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs what `scripts/kafka fetch` brings"]
+async fn apache_kafka_serves_the_fleet_behind_the_same_links() {
+    let scratch = Scratch::new("apache");
+    let mut plan = Plan::new(scratch.0.clone(), binaries(), 5);
+    plan.kafka = Kafka::Apache;
+    let world = World::start(plan).await.unwrap();
+    assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
+    world.quiet().await.unwrap();
+    world.broker().kill();
+    assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
+    world.quiet().await.unwrap();
+    assert_eq!(events_of(&world, "2").await.len(), 3);
     world.end().await.unwrap();
 }
