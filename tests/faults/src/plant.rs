@@ -180,8 +180,6 @@ fn done(what: &str, command: &mut Command) -> Result<(), CampaignError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
     use crate::cases::CASES;
 

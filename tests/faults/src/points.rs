@@ -90,8 +90,6 @@ pub fn all() -> Vec<Point> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use std::collections::BTreeSet;
     use std::path::Path;
 
