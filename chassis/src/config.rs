@@ -12,8 +12,11 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use crate::About;
+use crate::events::security::Security;
 
 const CHASSIS_DEFAULTS: &str = include_str!("config.toml");
+/// Of those services that have a section `[kafka]`.
+const KAFKA_DEFAULTS: &str = include_str!("events/kafka.toml");
 
 /// What every service reads, beside its own settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -82,6 +85,8 @@ pub enum AuthMode {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Database {
     pub url: Secret,
+    /// Put into the URL of a PostgreSQL server, so that the rest of it need not be a secret.
+    pub password: Secret,
     pub max_connections: u32,
 }
 
@@ -93,10 +98,11 @@ pub struct Kafka {
     pub partitions: i32,
     pub replication: i32,
     pub group: String,
+    pub security: Security,
 }
 
 /// A text that must not be printed: `Debug` hides it.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -194,7 +200,9 @@ impl Settings {
 /// The commented defaults of a service, as `--print-config` shows them.
 pub fn documented(about: About) -> String {
     let chassis = CHASSIS_DEFAULTS.replace("port = 8080", &format!("port = {}", about.port));
-    format!("{chassis}\n{}", about.defaults)
+    let speaks_to_the_broker = about.defaults.lines().any(|line| line == "[kafka]");
+    let kafka = if speaks_to_the_broker { format!("\n{KAFKA_DEFAULTS}") } else { String::new() };
+    format!("{chassis}\n{}{kafka}", about.defaults)
 }
 
 pub fn env_name(key: &str) -> String {

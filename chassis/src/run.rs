@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::Verifier;
@@ -15,11 +15,13 @@ use crate::config::{self, ChassisConfig, ConfigError, Database, Settings};
 use crate::db::{Db, DbError, Migration};
 use crate::http::problem::chain;
 use crate::http::server;
+use crate::lifecycle::stop_signal;
 use crate::telemetry::{self, Measurements};
 use crate::{Clock, Lifecycle, SettingError, failpoint};
 
 /// What blocking calls get at the very end, when all that was promised is done.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a service says of itself.
 #[derive(Clone, Copy)]
@@ -49,6 +51,9 @@ pub struct Options {
     /// Print all settings with their meaning and defaults, then exit.
     #[arg(long)]
     pub print_config: bool,
+    /// Ask the service that runs with these settings whether it is ready, then exit; for images without a shell.
+    #[arg(long)]
+    pub healthcheck: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -151,7 +156,8 @@ where
         print!("{}", config::documented(about));
         return ExitCode::SUCCESS;
     }
-    match try_serve(about, options, build) {
+    let outcome = if options.healthcheck { ask_health(about, options) } else { try_serve(about, options, build) };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{}: {error}", about.name);
@@ -204,6 +210,16 @@ where
     to_its_end(live(about, config, own, build))
 }
 
+fn ask_health(about: About, options: &Options) -> Result<ExitCode, StartError> {
+    let (config, _) = load::<IgnoredAny>(about, options)?;
+    let url = format!("http://127.0.0.1:{}/actuator/health/readiness", config.http.port);
+    to_its_end(async {
+        let request = reqwest::Client::new().get(url).timeout(HEALTH_TIMEOUT);
+        let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+        answer.map(|_| ExitCode::SUCCESS).map_err(|error| StartError::Other(chain(&error)))
+    })
+}
+
 /// One thread: a small service gains nothing from more, and each costs memory.
 fn to_its_end<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -237,7 +253,11 @@ where
     telemetry::start_metrics(about, &chassis.lifecycle, metrics.clone());
     telemetry::export::start(about, &chassis.lifecycle, &chassis.config.telemetry)?;
 
-    let api = build(own, &chassis).await?;
+    // The first process of a container hears no signal that it does not listen to, and a build may wait for a server.
+    let api = tokio::select! {
+        built = build(own, &chassis) => built?,
+        _ = stop_signal() => return Ok(ExitCode::SUCCESS),
+    };
     let service = server::service(&chassis, api, metrics);
     tracing::info!(service.name = about.name, service.version = about.version, server.address = %listener.address, "ready");
 

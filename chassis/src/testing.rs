@@ -47,7 +47,7 @@ pub async fn postgres(migrations: &[Migration]) -> Db {
 }
 
 async fn open(url: String, migrations: &[Migration]) -> Db {
-    let settings = Database { url: Secret::new(url), max_connections: 5 };
+    let settings = Database { url: Secret::new(url), password: Secret::default(), max_connections: 5 };
     match Db::open(&settings, migrations).await {
         Ok(db) => db,
         Err(error) => panic!("a test database: {error}"),
@@ -67,7 +67,7 @@ pub async fn settings(db: &Db) -> Database {
         }
     };
     let url = url.unwrap_or_else(|error| panic!("the name of a test database: {error}"));
-    Database { url: Secret::new(url), max_connections: 1 }
+    Database { url: Secret::new(url), password: Secret::default(), max_connections: 1 }
 }
 
 /// The same database as a command opens it, beside the service.

@@ -15,7 +15,8 @@ fn database(fleet: &Fleet, service: &str) -> String {
 
 /// Does by hand what nobody should.
 async fn plant(fleet: &Fleet, service: &str, statement: &'static str) {
-    let settings = Database { url: Secret::new(database(fleet, service)), max_connections: 1 };
+    let settings =
+        Database { url: Secret::new(database(fleet, service)), password: Secret::default(), max_connections: 1 };
     let db = Db::attach(&settings).await.unwrap();
     let planted: Result<u64, chassis::DbError> = db
         .write(move |tx| Box::pin(async move { Ok(sqlx::query(statement).execute(&mut **tx).await?.rows_affected()) }))

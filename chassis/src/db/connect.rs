@@ -1,7 +1,9 @@
-//! Opening a database: created if missing, migrated, and kept to one process where it is a file.
+//! Opening a database: waited for where it is a server, created if missing, migrated, and kept to one process
+//! where it is a file.
 
 use std::fmt::Display;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +11,12 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateDatabase;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Executor};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
 use tokio::sync::Notify;
+use tokio::time::Instant;
+use url::Url;
 
+use super::error::is_transient_code;
 use super::migrate::migrate;
 use super::write::Writer;
 use super::{Db, Dialect, Migration};
@@ -24,6 +29,12 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Of a command beside a service, which needs the rest.
 const ATTACHED_CONNECTIONS: u32 = 2;
+/// A server that starts together with its services is waited for this long.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// PostgreSQL's word for a database that is not there.
+const NO_SUCH_DATABASE: &str = "3D000";
 /// Readers of a SQLite file; each costs a thread.
 const SQLITE_READERS: u32 = 2;
 /// An acknowledged commit survives power loss: FULL syncs the write-ahead log at each.
@@ -38,7 +49,7 @@ impl Db {
             return open_sqlite(&path, migrations).await;
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            return open_postgres(url, settings.max_connections, migrations).await;
+            return open_postgres(&with_password(settings)?, settings.max_connections, migrations).await;
         }
         Err(unknown_kind())
     }
@@ -51,7 +62,7 @@ impl Db {
             return attach_sqlite(&path);
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            return connect_postgres(url, ATTACHED_CONNECTIONS).await;
+            return connect_postgres(&with_password(settings)?, ATTACHED_CONNECTIONS).await;
         }
         Err(unknown_kind())
     }
@@ -132,17 +143,37 @@ pub(super) fn sqlite_pool(path: &Path, connections: u32, settings: String) -> Re
         .map_err(|error| unusable(path, chain(&error)))
 }
 
-async fn open_postgres(url: &str, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
-    create_if_missing(url).await.map_err(|error| StartError::Database(chain(&error)))?;
+pub(super) fn with_password(settings: &Database) -> Result<Url, SettingError> {
+    let mut url = Url::parse(settings.url.reveal()).map_err(|error| SettingError::new("database.url", error))?;
+    let password = settings.password.reveal();
+    if password.is_empty() {
+        return Ok(url);
+    }
+    if url.password().is_some() {
+        return Err(SettingError::new("database.password", "database.url has one already; set one of the two"));
+    }
+    // It is encoded as a URL needs it, but for the percent sign, which might be an encoding already.
+    url.set_password(Some(&password.replace('%', "%25")))
+        .map_err(|()| SettingError::new("database.password", "database.url names no host to give it to"))?;
+    Ok(url)
+}
+
+async fn open_postgres(url: &Url, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
+    wait_for_server(url).await.map_err(|error| refused(url, &error))?;
     let db = connect_postgres(url, max_connections).await?;
-    let migrated = migrate(&db.reader, Dialect::Postgres, migrations).await;
-    migrated.map_err(|error| StartError::Database(chain(&error)))?;
+    migrate(&db.reader, Dialect::Postgres, migrations).await.map_err(|error| refused(url, &error))?;
     Ok(db)
 }
 
-/// The URL holds the password: it is not repeated in an error.
-async fn connect_postgres(url: &str, max_connections: u32) -> Result<Db, StartError> {
-    let pool = options(max_connections).connect(url).await.map_err(|error| StartError::Database(chain(&error)))?;
+/// The URL holds the password: only its host is repeated.
+fn refused(url: &Url, error: &(dyn std::error::Error + 'static)) -> StartError {
+    StartError::Database(format!("{}: {}", url.host_str().unwrap_or("localhost"), chain(error)))
+}
+
+async fn connect_postgres(url: &Url, max_connections: u32) -> Result<Db, StartError> {
+    // Tested before each use: a server that restarts ends all connections, and that is no request's fault.
+    let tested = options(max_connections).test_before_acquire(true);
+    let pool = tested.connect(url.as_str()).await.map_err(|error| refused(url, &error))?;
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {
         dialect: Dialect::Postgres,
@@ -153,14 +184,40 @@ async fn connect_postgres(url: &str, max_connections: u32) -> Result<Db, StartEr
     })
 }
 
-/// Two replicas may start at once: whoever loses the race finds the database there.
-async fn create_if_missing(url: &str) -> Result<(), sqlx::Error> {
-    if Any::database_exists(url).await? {
-        return Ok(());
+/// Until the server lets us in or says why it never will.
+async fn wait_for_server(url: &Url) -> Result<(), sqlx::Error> {
+    let (until, mut pause) = (Instant::now() + START_PATIENCE, FIRST_PAUSE);
+    loop {
+        let tried = tokio::time::timeout(ACQUIRE_TIMEOUT, connect_or_create(url.as_str())).await;
+        let Err(error) = tried.unwrap_or(Err(sqlx::Error::PoolTimedOut)) else { return Ok(()) };
+        if !may_pass(&error) || Instant::now() + pause > until {
+            return Err(error);
+        }
+        tracing::warn!(error = chain(&error), "the database cannot be reached yet");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    match Any::create_database(url).await {
-        Err(error) if !Any::database_exists(url).await? => Err(error),
-        _ => Ok(()),
+}
+
+async fn connect_or_create(url: &str) -> Result<(), sqlx::Error> {
+    match AnyConnection::connect(url).await {
+        Ok(connection) => connection.close().await,
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_SUCH_DATABASE) => {
+            let created = Any::create_database(url).await;
+            // Two replicas may start at once: whoever loses the race finds the database there.
+            AnyConnection::connect(url).await.map(|_| ()).map_err(|error| created.err().unwrap_or(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A certificate that is not to be trusted comes as a failed reading, and will come again.
+fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != ErrorKind::InvalidData,
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
+        _ => false,
     }
 }
 

@@ -39,7 +39,7 @@ impl DbError {
 }
 
 /// SQLite's result codes are small numbers; PostgreSQL's are five characters, of which two are the class.
-fn is_transient_code(code: &str) -> bool {
+pub(super) fn is_transient_code(code: &str) -> bool {
     const BUSY: i64 = 5;
     const LOCKED: i64 = 6;
     const IO_ERROR: i64 = 10;

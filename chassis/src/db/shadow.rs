@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sqlx::{AnyPool, Executor};
 use tokio::sync::Notify;
+use url::Url;
 
 use super::connect::{self, SQLITE_SETTINGS};
 use super::migrate::migrate;
@@ -23,7 +24,7 @@ impl Db {
         let attached = Self::attach(settings).await?;
         match connect::sqlite_path(settings.url.reveal()) {
             Some(path) => sqlite(&path, migrations).await,
-            None => postgres(attached, settings.url.reveal(), migrations).await,
+            None => postgres(attached, &connect::with_password(settings)?, migrations).await,
         }
     }
 
@@ -64,7 +65,7 @@ async fn sqlite(path: &Path, migrations: &[Migration]) -> Result<(Db, Db), Start
     Ok((separate(Dialect::Sqlite, pool), shadow))
 }
 
-async fn postgres(live: Db, url: &str, migrations: &[Migration]) -> Result<(Db, Db), StartError> {
+async fn postgres(live: Db, url: &Url, migrations: &[Migration]) -> Result<(Db, Db), StartError> {
     let failed = |error: &(dyn std::error::Error + 'static)| StartError::Database(chain(error));
     for statement in ["DROP SCHEMA IF EXISTS shadow CASCADE", "CREATE SCHEMA shadow"] {
         live.reader.execute(statement).await.map_err(|error| failed(&error))?;
@@ -73,7 +74,7 @@ async fn postgres(live: Db, url: &str, migrations: &[Migration]) -> Result<(Db, 
         .after_connect(|connection, _| {
             Box::pin(async move { connection.execute("SET search_path TO shadow").await.map(|_| ()) })
         })
-        .connect(url)
+        .connect(url.as_str())
         .await
         .map_err(|error| failed(&error))?;
     migrate(&pool, Dialect::Postgres, migrations).await.map_err(|error| failed(&error))?;

@@ -43,6 +43,7 @@ fn client(settings: &Kafka) -> ClientConfig {
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.keepalive.enable", "true");
+    settings.security.apply(&mut client);
     client
 }
 

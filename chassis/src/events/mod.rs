@@ -11,6 +11,7 @@ pub mod message;
 pub mod outbox;
 pub mod relay;
 pub mod replay;
+pub mod security;
 
 pub use consumer::Handler;
 pub use message::{HandlerError, Message};

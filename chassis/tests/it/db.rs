@@ -143,6 +143,7 @@ async fn a_sqlite_file_belongs_to_one_process_at_a_time() {
     let path = std::env::temp_dir().join(format!("locked-{}.db", std::process::id()));
     let settings = chassis::config::Database {
         url: chassis::Secret::new(format!("sqlite:{}", path.display())),
+        password: chassis::Secret::default(),
         max_connections: 1,
     };
     let first = Db::open(&settings, MIGRATIONS).await.unwrap();
@@ -157,8 +158,11 @@ async fn a_sqlite_file_belongs_to_one_process_at_a_time() {
 
 #[tokio::test]
 async fn a_url_of_another_kind_is_a_bad_setting() {
-    let settings =
-        chassis::config::Database { url: chassis::Secret::new("mysql://root@localhost/x"), max_connections: 1 };
+    let settings = chassis::config::Database {
+        url: chassis::Secret::new("mysql://root@localhost/x"),
+        password: chassis::Secret::default(),
+        max_connections: 1,
+    };
     let refused = Db::open(&settings, MIGRATIONS).await.err().unwrap().to_string();
     assert!(refused.contains("database.url") && refused.contains("DATABASE_URL"), "{refused}");
 }

@@ -135,6 +135,7 @@ async fn a_command_neither_makes_a_database_nor_waits_for_the_service_to_go() {
     let path = std::env::temp_dir().join(format!("attached-{}.db", std::process::id()));
     let settings = chassis::config::Database {
         url: chassis::Secret::new(format!("sqlite:{}", path.display())),
+        password: chassis::Secret::default(),
         max_connections: 1,
     };
     let missing = Db::attach(&settings).await.err().unwrap().to_string();

@@ -59,7 +59,11 @@ async fn a_background_task_that_crashes_while_it_finishes_is_no_clean_stop() {
 async fn a_database_is_written_back_and_closed_at_the_end() {
     let rig = Rig::new(About { name: "test", version: "1", summary: "", port: 8080, defaults: "" });
     let path = std::env::temp_dir().join(format!("closed_{}.db", rand::random::<u32>()));
-    let settings = Database { url: Secret::new(format!("sqlite:{}", path.display())), max_connections: 1 };
+    let settings = Database {
+        url: Secret::new(format!("sqlite:{}", path.display())),
+        password: Secret::default(),
+        max_connections: 1,
+    };
     rig.chassis.open(&settings, &[]).await.unwrap();
     assert!(path.with_extension("db-wal").exists());
     rig.chassis.lifecycle.finish().await;

@@ -8,5 +8,6 @@ mod lifecycle;
 mod metrics;
 mod outbox;
 mod overload;
+mod postgres;
 mod service;
 mod tokens;

@@ -148,6 +148,7 @@ async fn the_database_with_the_private_keys_is_its_owners_alone() {
     let path = unused_path().with_extension("db");
     let settings = chassis::config::Database {
         url: chassis::Secret::new(format!("sqlite:{}", path.display())),
+        password: chassis::Secret::default(),
         max_connections: 1,
     };
     let db = chassis::Db::open(&settings, oauth::store::MIGRATIONS).await.unwrap();

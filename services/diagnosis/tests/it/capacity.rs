@@ -43,7 +43,8 @@ async fn two_replicas_share_the_places() {
     let db = testing::postgres(store::MIGRATIONS).await;
     let (name,): (String,) =
         sqlx::query_as("SELECT CAST(current_database() AS TEXT)").fetch_one(db.reader()).await.unwrap();
-    let settings = Database { url: Secret::new(format!("{server}/{name}")), max_connections: 5 };
+    let settings =
+        Database { url: Secret::new(format!("{server}/{name}")), password: Secret::default(), max_connections: 5 };
     let other = Db::open(&settings, store::MIGRATIONS).await.unwrap();
     let replicas = [TestApp::on(db, ONE_A_DAY), TestApp::on(other, ONE_A_DAY)];
     freed_place(&replicas[0]).await;

@@ -1,0 +1,235 @@
+//! Who a service is to the broker, and whom it takes for the broker. It is checked when the settings are read,
+//! so that `--check-config` finds what would otherwise show as a broker that is never reached.
+
+use std::fs::File;
+
+use rdkafka::ClientConfig;
+use serde::Deserialize;
+
+use crate::Secret;
+
+/// The section `[kafka.security]`; the meaning of each setting is in `kafka.toml`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(try_from = "Given")]
+pub struct Security {
+    protocol: Protocol,
+    mechanism: Mechanism,
+    username: String,
+    password: Option<Secret>,
+    ca_file: String,
+    certificate_file: String,
+    key_file: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    #[default]
+    Plaintext,
+    Ssl,
+    SaslPlaintext,
+    SaslSsl,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Mechanism {
+    #[serde(rename = "PLAIN")]
+    Plain,
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    #[default]
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+/// As the settings say it.
+#[derive(Deserialize)]
+struct Given {
+    protocol: Protocol,
+    mechanism: Mechanism,
+    username: String,
+    password: Secret,
+    ca_file: String,
+    certificate_file: String,
+    key_file: String,
+}
+
+impl Protocol {
+    fn has_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    fn has_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::Ssl => "ssl",
+            Self::SaslPlaintext => "sasl_plaintext",
+            Self::SaslSsl => "sasl_ssl",
+        }
+    }
+}
+
+impl Mechanism {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+impl TryFrom<Given> for Security {
+    type Error = String;
+
+    fn try_from(given: Given) -> Result<Self, String> {
+        let protocol = given.protocol;
+        let password = Some(given.password).filter(|password| !password.reveal().is_empty());
+        let files =
+            [("ca_file", &given.ca_file), ("certificate_file", &given.certificate_file), ("key_file", &given.key_file)];
+        for (key, path) in files {
+            if path.is_empty() {
+                continue;
+            }
+            if !protocol.has_tls() {
+                return Err(complaint(
+                    key,
+                    &format!("means nothing with {}; set protocol to a kind of ssl", protocol.name()),
+                ));
+            }
+            File::open(path).map_err(|error| complaint(key, &format!("names {path}: {error}")))?;
+        }
+        if given.certificate_file.is_empty() != given.key_file.is_empty() {
+            return Err(complaint("key_file", "and certificate_file go together; set both or none"));
+        }
+        for (key, is_given) in [("username", !given.username.is_empty()), ("password", password.is_some())] {
+            if protocol.has_sasl() && !is_given {
+                return Err(complaint(key, &format!("is missing, and {} needs it", protocol.name())));
+            }
+            if !protocol.has_sasl() && is_given {
+                return Err(complaint(
+                    key,
+                    &format!("means nothing with {}; set protocol to a kind of sasl", protocol.name()),
+                ));
+            }
+        }
+        Ok(Self {
+            protocol,
+            mechanism: given.mechanism,
+            username: given.username,
+            password,
+            ca_file: given.ca_file,
+            certificate_file: given.certificate_file,
+            key_file: given.key_file,
+        })
+    }
+}
+
+fn complaint(key: &str, problem: &str) -> String {
+    let key = format!("kafka.security.{key}");
+    format!("{key} ({}) {problem}", crate::config::env_name(&key))
+}
+
+impl Security {
+    pub fn apply(&self, client: &mut ClientConfig) {
+        client.set("security.protocol", self.protocol.name());
+        if let Some(password) = &self.password {
+            client
+                .set("sasl.mechanism", self.mechanism.name())
+                .set("sasl.username", &self.username)
+                .set("sasl.password", password.reveal());
+        }
+        if self.protocol.has_tls() {
+            // A broker whose certificate is for another host is none of ours.
+            client.set("ssl.endpoint.identification.algorithm", "https");
+            client.set("ssl.ca.location", if self.ca_file.is_empty() { "probe" } else { &self.ca_file });
+        }
+        if !self.key_file.is_empty() {
+            client.set("ssl.certificate.location", &self.certificate_file).set("ssl.key.location", &self.key_file);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::About;
+    use crate::config::{Kafka, Settings, documented};
+
+    const TEST: About = About {
+        name: "test",
+        version: "1",
+        summary: "",
+        port: 8080,
+        defaults: "[kafka]\nbrokers = \"\"\ntopic = \"\"\npartitions = 1\nreplication = 1\ngroup = \"\"\n",
+    };
+
+    #[derive(Debug, Deserialize)]
+    struct Config {
+        kafka: Kafka,
+    }
+
+    fn client(environment: &[(&str, &str)]) -> Result<ClientConfig, String> {
+        let environment = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
+        let settings = Settings::load(TEST, None, &[], environment).map_err(|error| error.to_string())?;
+        let config: Config = settings.typed().map_err(|error| error.to_string())?;
+        let mut client = ClientConfig::new();
+        config.kafka.security.apply(&mut client);
+        Ok(client)
+    }
+
+    #[test]
+    fn only_a_service_that_speaks_to_the_broker_has_the_settings() {
+        assert!(documented(TEST).contains("[kafka.security]"));
+        assert!(!documented(About { defaults: "", ..TEST }).contains("[kafka.security]"));
+    }
+
+    #[test]
+    fn without_a_word_about_it_the_broker_is_reached_in_plaintext() {
+        let client = client(&[]).unwrap();
+        assert_eq!(client.get("security.protocol"), Some("plaintext"));
+        assert_eq!(client.get("sasl.mechanism"), None);
+    }
+
+    #[test]
+    fn a_name_and_a_password_over_tls_reach_the_client_and_the_library_takes_them() {
+        let password = std::env::temp_dir().join(format!("kafka-password-{}", std::process::id()));
+        std::fs::write(&password, "hunter2\n").unwrap();
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            let client = client(&[
+                ("KAFKA_SECURITY_PROTOCOL", "sasl_ssl"),
+                ("KAFKA_SECURITY_MECHANISM", mechanism),
+                ("KAFKA_SECURITY_USERNAME", "reservation"),
+                ("KAFKA_SECURITY_PASSWORD_FILE", password.to_str().unwrap()),
+            ])
+            .unwrap();
+            assert_eq!(client.get("sasl.mechanism"), Some(mechanism));
+            assert_eq!(client.get("sasl.password"), Some("hunter2"));
+            assert_eq!(client.get("ssl.endpoint.identification.algorithm"), Some("https"));
+            client.create::<rdkafka::producer::BaseProducer>().unwrap();
+        }
+        std::fs::remove_file(password).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_together_is_refused_by_the_name_of_its_variable() {
+        let refused = |environment: &[(&str, &str)], variable: &str| {
+            let error = client(environment).unwrap_err();
+            assert!(error.contains(&format!("({variable})")), "{error}");
+        };
+        let tls = ("KAFKA_SECURITY_PROTOCOL", "ssl");
+        refused(&[("KAFKA_SECURITY_PROTOCOL", "sasl_ssl")], "KAFKA_SECURITY_USERNAME");
+        refused(
+            &[("KAFKA_SECURITY_PROTOCOL", "sasl_ssl"), ("KAFKA_SECURITY_USERNAME", "a")],
+            "KAFKA_SECURITY_PASSWORD",
+        );
+        refused(&[tls, ("KAFKA_SECURITY_PASSWORD", "a")], "KAFKA_SECURITY_PASSWORD");
+        refused(&[tls, ("KAFKA_SECURITY_CA_FILE", "/nowhere/ca.pem")], "KAFKA_SECURITY_CA_FILE");
+        refused(&[tls, ("KAFKA_SECURITY_CERTIFICATE_FILE", "/dev/null")], "KAFKA_SECURITY_KEY_FILE");
+        refused(&[("KAFKA_SECURITY_CA_FILE", "/dev/null")], "KAFKA_SECURITY_CA_FILE");
+    }
+}
