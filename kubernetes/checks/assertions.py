@@ -5,7 +5,7 @@ from collections import Counter
 
 from network import allowed, needed
 from rendered import Overlay, container, labels, matches, pod, port_number
-from system import PROBE_PATHS, RUNTIME_VARIABLES, SERVICES, seconds
+from system import IMAGES, OTHERS_IMAGES, PROBE_PATHS, RUNTIME_VARIABLES, SERVICES, seconds
 
 ASSERTIONS = {}
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
@@ -86,14 +86,17 @@ def grace_covers_the_stop(overlay: Overlay):
 
 
 @assertion
-def images_are_the_fleets_own(overlay: Overlay):
+def images_are_those_that_are_made(overlay: Overlay):
     for name, deployment in overlay.deployments().items():
         image = container(deployment)["image"]
         match = re.fullmatch(r"(?:[\w.-]+/)+([\w-]+):([\w.-]+)", image)
-        if match is None or match[1] != name:
-            yield f"{name} runs {image}"
+        if match is None or match[1] != name or name not in IMAGES:
+            yield f"{name} runs {image}, which scripts/images does not make"
         elif match[2] == "latest":
             yield f"{name} runs whatever {image} is at the moment"
+    for name, stateful in ((thing["metadata"]["name"], thing) for thing in overlay.all("StatefulSet")):
+        if container(stateful)["image"] not in OTHERS_IMAGES:
+            yield f"{name} runs {container(stateful)['image']}, and docker/compose.yaml another"
 
 
 @assertion
@@ -242,6 +245,15 @@ def each_database_has_one_owner(overlay: Overlay):
                 continue
             if match[2] != "postgres:5432" and "sslmode=verify-full" not in url:
                 yield f"{name} goes to a database outside the cluster without verified TLS"
+
+
+@assertion
+def events_leave_the_cluster_encrypted(overlay: Overlay):
+    for name in overlay.deployments():
+        if "KAFKA_BROKERS" in SERVICES[name]:
+            brokers, protocol = (setting(overlay, name, key) for key in ("KAFKA_BROKERS", "KAFKA_SECURITY_PROTOCOL"))
+            if brokers != "kafka:9092" and protocol not in ("ssl", "sasl_ssl"):
+                yield f"{name} goes to {brokers} by {protocol}"
 
 
 @assertion

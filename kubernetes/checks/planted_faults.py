@@ -92,19 +92,24 @@ FAULTS = [
     ),
     Fault("grace_covers_the_stop", "no lame duck", lambda o: set_variable(o, "gateway", "HTTP_LAME_DUCK", "0s")),
     Fault(
-        "images_are_the_fleets_own",
+        "images_are_those_that_are_made",
         "another's image",
         lambda o: container(deployment(o, "notice")).update(image="animal-hospital/lookup:local"),
     ),
     Fault(
-        "images_are_the_fleets_own",
+        "images_are_those_that_are_made",
         "no tag",
         lambda o: container(deployment(o, "notice")).update(image="animal-hospital/notice"),
     ),
     Fault(
-        "images_are_the_fleets_own",
+        "images_are_those_that_are_made",
         "a tag that moves",
         lambda o: container(deployment(o, "notice")).update(image="animal-hospital/notice:latest"),
+    ),
+    Fault(
+        "images_are_those_that_are_made",
+        "another PostgreSQL than in compose",
+        lambda o: container(o.get("StatefulSet", "postgres")).update(image="postgres:17"),
     ),
     Fault(
         "rollouts_take_nothing_away",
@@ -221,6 +226,12 @@ FAULTS = [
         "each_database_has_one_owner",
         "no TLS to the world",
         lambda o: set_variable(o, "lookup", "DATABASE_URL", "postgres://lookup:x@db.example.com:5432/lookup"),
+        "azure",
+    ),
+    Fault(
+        "events_leave_the_cluster_encrypted",
+        "no TLS to the world",
+        lambda o: set_variable(o, "lookup", "KAFKA_SECURITY_PROTOCOL", "sasl_plaintext"),
         "azure",
     ),
     Fault(

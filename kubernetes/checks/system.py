@@ -31,16 +31,22 @@ def _services() -> dict[str, dict]:
     # What the launcher runs is what a cluster runs; other members are commands.
     processes = re.search(r"const ALL: .*?= \[(.*?)\];", source("fleet/src/name.rs"), re.DOTALL)[1].lower()
     common = _leaves(tomllib.loads(source("chassis/src/config.toml")))
+    broker = _leaves(tomllib.loads(source("chassis/src/events/kafka.toml")))
     services = {}
     for member in members:
         name = Path(member).name
         if f"self::{name}," in processes:
             settings = common | _leaves(tomllib.loads(source(f"{member}/src/config.toml")))
+            if "kafka.topic" in settings:
+                settings |= broker
             services[name] = {key.replace(".", "_").upper(): value for key, value in settings.items()}
     return services
 
 
 SERVICES = _services()
+# The programs that images are made of, by the one recipe for all, and the images that are somebody else's.
+IMAGES = set(re.search(r"services=\((\w[\w ]+)\)", source("scripts/images"))[1].split())
+OTHERS_IMAGES = set(re.findall(r"image: ((?!animal-hospital/).*)", source("docker/compose.yaml")))
 PROBE_PATHS = set(re.findall(r'\.route\("(/actuator/[^"]+)"', source("chassis/src/http/actuator.rs")))
 
 
