@@ -8,8 +8,6 @@ import yaml
 
 from system import ROOT
 
-PART_OF = {"app.kubernetes.io/part-of": "animal-hospital"}
-
 
 def matches(selector: dict | None, labels: dict) -> bool:
     """A label selector as Kubernetes reads it: an empty one selects everything."""
