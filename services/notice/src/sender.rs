@@ -70,6 +70,11 @@ impl Sender {
         tracing::warn!(error = chain(error), "notices wait for the database");
     }
 
+    /// No message is put off for longer than until then.
+    fn latest_ms(&self, now_ms: i64) -> i64 {
+        now_ms + millis(self.settings.longest_backoff.max(self.settings.timeout + LEASE_MARGIN))
+    }
+
     /// One round; how many messages were tried.
     pub async fn send_due(&self) -> Result<usize, DbError> {
         match &self.webhook {
@@ -80,7 +85,8 @@ impl Sender {
 
     async fn log_due(&self) -> Result<usize, DbError> {
         crash_point("sender.before-mark");
-        let sent = store::mark_sent(&self.app.db, self.app.clock.now_ms(), LOG_BATCH).await?;
+        let now_ms = self.app.clock.now_ms();
+        let sent = store::mark_sent(&self.app.db, now_ms, self.latest_ms(now_ms), LOG_BATCH).await?;
         crash_point("sender.after-mark");
         for (id, trace) in &sent {
             let step = step(*id, *trace, Kind::Internal);
@@ -93,7 +99,8 @@ impl Sender {
     async fn post_due(&self, webhook: &Webhook) -> Result<usize, DbError> {
         let now_ms = self.app.clock.now_ms();
         let until_ms = now_ms + millis(self.settings.timeout + LEASE_MARGIN);
-        let claimed = store::claim(&self.app.db, now_ms, until_ms, i64::from(self.settings.concurrency)).await?;
+        let (latest_ms, limit) = (self.latest_ms(now_ms), i64::from(self.settings.concurrency));
+        let claimed = store::claim(&self.app.db, now_ms, until_ms, latest_ms, limit).await?;
         if claimed.is_empty() {
             return Ok(0);
         }

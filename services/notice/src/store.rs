@@ -120,18 +120,27 @@ pub async fn address_waiting_in_tx(
     Ok(())
 }
 
-/// Marks what is to be sent as sent, oldest first; of several replicas one gets each.
-pub async fn mark_sent(db: &Db, now_ms: i64, limit: i64) -> Result<Vec<(i64, Option<TraceContext>)>, DbError> {
+/// Marks what is to be sent as sent, oldest first; of several replicas one gets each. What is due later than
+/// `latest_ms` was written by a clock that was ahead and is not waited for.
+pub async fn mark_sent(
+    db: &Db,
+    now_ms: i64,
+    latest_ms: i64,
+    limit: i64,
+) -> Result<Vec<(i64, Option<TraceContext>)>, DbError> {
     db.write(move |tx| {
         Box::pin(async move {
             let sent: Vec<(i64, Option<String>)> = sqlx::query_as(
                 "UPDATE notice SET state = 'SENT', attempts = attempts + 1, sent_at = $1
-                 WHERE id IN (SELECT id FROM notice WHERE state = 'PENDING' AND due_at <= $1 ORDER BY due_at, id LIMIT $2)
+                 WHERE id IN (
+                    SELECT id FROM notice WHERE state = 'PENDING' AND (due_at <= $1 OR due_at > $3)
+                    ORDER BY due_at, id LIMIT $2)
                    AND state = 'PENDING'
                  RETURNING id, traceparent",
             )
             .bind(now_ms)
             .bind(limit)
+            .bind(latest_ms)
             .fetch_all(&mut **tx)
             .await?;
             let with_trace = |(id, trace): (i64, Option<String>)| (id, trace.as_deref().and_then(TraceContext::parse));
@@ -142,17 +151,17 @@ pub async fn mark_sent(db: &Db, now_ms: i64, limit: i64) -> Result<Vec<(i64, Opt
 }
 
 /// Takes what is to be sent, oldest first, until `until_ms`: nobody else takes it before then. Of a reservation's
-/// messages only the first, so that they arrive in their order.
-pub async fn claim(db: &Db, now_ms: i64, until_ms: i64, limit: i64) -> Result<Vec<Notice>, DbError> {
+/// messages only the first, so that they arrive in their order. As to `latest_ms` see [`mark_sent`].
+pub async fn claim(db: &Db, now_ms: i64, until_ms: i64, latest_ms: i64, limit: i64) -> Result<Vec<Notice>, DbError> {
     let statement = format!(
         "UPDATE notice SET attempts = attempts + 1, due_at = $2
          WHERE id IN (
-            SELECT id FROM notice WHERE state = 'PENDING' AND due_at <= $1 AND NOT EXISTS (
+            SELECT id FROM notice WHERE state = 'PENDING' AND (due_at <= $1 OR due_at > $4) AND NOT EXISTS (
                 SELECT 1 FROM notice AS earlier
                 WHERE earlier.reservation_id = notice.reservation_id AND earlier.state = 'PENDING'
                   AND earlier.id < notice.id)
             ORDER BY due_at, id LIMIT $3)
-           AND state = 'PENDING' AND due_at <= $1
+           AND state = 'PENDING' AND (due_at <= $1 OR due_at > $4)
          RETURNING {COLUMNS}"
     );
     db.write(move |tx| {
@@ -161,6 +170,7 @@ pub async fn claim(db: &Db, now_ms: i64, until_ms: i64, limit: i64) -> Result<Ve
                 .bind(now_ms)
                 .bind(until_ms)
                 .bind(limit)
+                .bind(latest_ms)
                 .fetch_all(&mut **tx)
                 .await?;
             Ok(claimed)

@@ -50,7 +50,8 @@ pub async fn settle_waiting(app: &App) -> Result<usize, DbError> {
     let mut settled = 0;
     loop {
         let now_ms = app.clock.now_ms();
-        if app.lifecycle.is_stopping() || !store::any_unsettled(&app.db, now_ms).await? {
+        let latest_ms = reserve::patience(now_ms).decide_by;
+        if app.lifecycle.is_stopping() || !store::any_unsettled(&app.db, now_ms, latest_ms).await? {
             return Ok(settled);
         }
         settled += settle_some(app, now_ms).await?;
@@ -58,7 +59,8 @@ pub async fn settle_waiting(app: &App) -> Result<usize, DbError> {
 }
 
 async fn settle_some(app: &App, now_ms: i64) -> Result<usize, DbError> {
-    let unsettled = store::claim_unsettled(&app.db, now_ms, now_ms + CLAIM_MS, AT_ONCE as i64).await?;
+    let latest_ms = reserve::patience(now_ms).decide_by;
+    let unsettled = store::claim_unsettled(&app.db, now_ms, now_ms + CLAIM_MS, latest_ms, AT_ONCE as i64).await?;
     crash_point("reconcile.after-claim");
     let outcomes = join_all(unsettled.iter().map(|reservation| settle_one(app, reservation))).await;
     crash_point("reconcile.after-settle");

@@ -123,12 +123,21 @@ pub async fn delete_in_tx(tx: &mut Tx, id: i64) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Takes over what has waited long enough, for as long as one round of asking may take.
-pub async fn claim_unsettled(db: &Db, now_ms: i64, until_ms: i64, limit: i64) -> Result<Vec<Reservation>, DbError> {
+/// Takes over what has waited long enough, for as long as one round of asking may take. A time later than
+/// `latest_ms` was set by a clock that was ahead and is not waited for.
+pub async fn claim_unsettled(
+    db: &Db,
+    now_ms: i64,
+    until_ms: i64,
+    latest_ms: i64,
+    limit: i64,
+) -> Result<Vec<Reservation>, DbError> {
     let statement = format!(
-        "UPDATE reservation SET settle_after = $2
-         WHERE id IN (SELECT id FROM reservation WHERE settle_after <= $1 ORDER BY settle_after LIMIT $3)
-           AND settle_after <= $1
+        "UPDATE reservation
+         SET settle_after = $2, decide_by = CASE WHEN decide_by > $4 THEN $4 ELSE decide_by END
+         WHERE id IN (
+            SELECT id FROM reservation WHERE settle_after <= $1 OR settle_after > $4 ORDER BY settle_after LIMIT $3)
+           AND (settle_after <= $1 OR settle_after > $4)
          RETURNING {COLUMNS}"
     );
     db.write(move |tx| {
@@ -137,6 +146,7 @@ pub async fn claim_unsettled(db: &Db, now_ms: i64, until_ms: i64, limit: i64) ->
                 .bind(now_ms)
                 .bind(until_ms)
                 .bind(limit)
+                .bind(latest_ms)
                 .fetch_all(&mut **tx)
                 .await?;
             Ok(rows)
@@ -146,11 +156,10 @@ pub async fn claim_unsettled(db: &Db, now_ms: i64, until_ms: i64, limit: i64) ->
 }
 
 /// Whether anything waits to be settled; a look that costs no write.
-pub async fn any_unsettled(db: &Db, now_ms: i64) -> Result<bool, DbError> {
-    let row: Option<(i64,)> = sqlx::query_as("SELECT id FROM reservation WHERE settle_after <= $1 LIMIT 1")
-        .bind(now_ms)
-        .fetch_optional(db.reader())
-        .await?;
+pub async fn any_unsettled(db: &Db, now_ms: i64, latest_ms: i64) -> Result<bool, DbError> {
+    let statement = "SELECT id FROM reservation WHERE settle_after <= $1 OR settle_after > $2 LIMIT 1";
+    let row: Option<(i64,)> =
+        sqlx::query_as(statement).bind(now_ms).bind(latest_ms).fetch_optional(db.reader()).await?;
     Ok(row.is_some())
 }
 

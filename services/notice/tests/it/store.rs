@@ -6,9 +6,15 @@ use notice::store::{self, Tried};
 
 use crate::harness::*;
 
+const LONGEST_WAIT: i64 = 60_000;
+
 async fn claim(db: &Db, now_ms: i64, until_ms: i64) -> Vec<i64> {
-    let mut claimed: Vec<i64> =
-        store::claim(db, now_ms, until_ms, 100).await.unwrap().into_iter().map(|notice| notice.id).collect();
+    let mut claimed: Vec<i64> = store::claim(db, now_ms, until_ms, now_ms + LONGEST_WAIT, 100)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|notice| notice.id)
+        .collect();
     claimed.sort_unstable();
     claimed
 }
@@ -21,6 +27,22 @@ async fn a_claimed_message_is_nobody_elses_until_the_claim_ends() {
         assert_eq!(claim(db, now, now + 1000).await, [1]);
         assert_eq!(claim(db, now + 999, now + 2000).await, [0; 0]);
         assert_eq!(claim(db, now + 1000, now + 2000).await, [1], "whoever had it has died");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_was_written_by_a_clock_that_was_ahead_is_not_waited_for() {
+    for notices in Notices::on_each_database().await {
+        notices.hears("/reservation", 1, RESERVED).await;
+        let (db, ahead) = (&notices.app.db, notices.app.clock.now_ms());
+        let now = ahead - 3_600_000;
+        assert_eq!(claim(db, now, now + 1000).await, [1]);
+        assert_eq!(claim(db, now, now + 1000).await, [0; 0], "it is claimed by the clock that is right");
+    }
+    for notices in Notices::on_each_database().await {
+        notices.hears("/reservation", 1, RESERVED).await;
+        let now = notices.app.clock.now_ms() - 3_600_000;
+        assert_eq!(store::mark_sent(&notices.app.db, now, now + LONGEST_WAIT, 100).await.unwrap().len(), 1);
     }
 }
 

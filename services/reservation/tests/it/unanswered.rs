@@ -98,10 +98,35 @@ async fn an_unanswered_change_of_date_is_made_when_diagnosis_comes_back() {
     }
 }
 
+#[tokio::test]
+async fn what_was_written_by_a_clock_that_was_an_hour_ahead_is_not_waited_for() {
+    for app in apps().await {
+        app.insert_pending().await;
+        let ahead = app.rig.chassis.clock.now_ms() + 3_600_000;
+        app.db
+            .write(move |tx| {
+                Box::pin(async move {
+                    sqlx::query("UPDATE reservation SET settle_after = $1, decide_by = $1")
+                        .bind(ahead)
+                        .execute(&mut **tx)
+                        .await?;
+                    Ok::<(), chassis::DbError>(())
+                })
+            })
+            .await
+            .unwrap();
+        app.diagnosis.becomes(Mood::Breaks);
+        app.settle_after(0).await;
+        assert_eq!(app.state(1).await, "PENDING", "it is asked about, and given up no sooner than others");
+        app.settle_after(TOO_LONG).await;
+        assert_eq!(app.state(1).await, "CANCELED");
+    }
+}
+
 /// Another replica's reconciler takes over whatever waits, and asks.
 async fn another_asks(app: &TestApp) {
     let later = app.rig.chassis.clock.now_ms() + 5_000;
-    assert_eq!(store::claim_unsettled(&app.db, later, later + 4_000, 10).await.unwrap().len(), 1);
+    assert_eq!(store::claim_unsettled(&app.db, later, later + 4_000, later + 20_000, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
