@@ -64,7 +64,7 @@ async fn accept(listener: &TcpListener, routes: &Groups) -> Result<(), BrokerErr
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(serve(stream, routes.clone()));
+        tokio::spawn(serve(stream, routes.connected()));
     }
 }
 

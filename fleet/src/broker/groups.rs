@@ -2,8 +2,8 @@
 //! used. After a restart of the broker all members are unknown, and join anew at once.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -26,22 +26,35 @@ use super::long_poll::LongPoll;
 /// How often a request that waits for others looks whether one of them has died.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// The groups as one connection reaches them; clones are of the same connection.
 #[derive(Clone, Debug)]
 pub struct Groups {
     broker: LongPoll,
-    groups: Arc<Mutex<BTreeMap<String, Group>>>,
-    changed: Arc<Notify>,
+    register: Arc<Register>,
+    connection: Arc<Connection>,
 }
 
-impl Groups {
-    pub fn new(broker: LongPoll) -> Self {
-        Self { broker, groups: Arc::default(), changed: Arc::default() }
+#[derive(Debug, Default)]
+struct Register {
+    groups: Mutex<BTreeMap<String, Group>>,
+    changed: Notify,
+}
+
+/// Who has joined through a connection. When it ends they leave: they are dead, or will join anew, and nobody has to
+/// wait for the end of their session.
+#[derive(Debug, Default)]
+struct Connection {
+    register: Arc<Register>,
+    members: Mutex<BTreeSet<(String, String)>>,
+}
+
+impl Register {
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change<T>(&self, name: &str, change: impl FnOnce(&mut Group, Instant) -> T) -> T {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = change(groups.entry(name.to_owned()).or_default(), Instant::now());
-        drop(groups);
+        let outcome = change(self.groups().entry(name.to_owned()).or_default(), Instant::now());
         self.changed.notify_waiters();
         outcome
     }
@@ -52,10 +65,7 @@ impl Groups {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let found = {
-                let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-                groups.get_mut(name).and_then(|group| look(group, Instant::now()))
-            };
+            let found = self.groups().get_mut(name).and_then(|group| look(group, Instant::now()));
             if let Some(found) = found {
                 // What was found may be what others wait for.
                 self.changed.notify_waiters();
@@ -66,6 +76,31 @@ impl Groups {
                 () = sleep(LOOK) => {}
             }
         }
+    }
+}
+
+impl Connection {
+    fn members(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for (group, member) in self.members().iter() {
+            self.register.change(group, |group, now| group.leave(member, now));
+        }
+    }
+}
+
+impl Groups {
+    pub fn new(broker: LongPoll) -> Self {
+        Self { broker, register: Arc::default(), connection: Arc::default() }
+    }
+
+    pub fn connected(&self) -> Self {
+        let connection = Connection { register: self.register.clone(), members: Mutex::default() };
+        Self { connection: Arc::new(connection), ..self.clone() }
     }
 
     async fn join(&self, client: Option<&str>, request: JoinGroupRequest) -> Body {
@@ -79,11 +114,12 @@ impl Groups {
         let session = milliseconds(request.session_timeout_ms);
         let rebalance = request.rebalance_timeout_ms.map_or(session, milliseconds);
         let joining = Joining { member: member.clone(), metadata: protocol.metadata, session, rebalance };
-        let before = self.change(&name, |group, now| {
+        self.connection.members().insert((name.clone(), member.clone()));
+        let before = self.register.change(&name, |group, now| {
             group.join(joining, now);
             group.generation
         });
-        let answer = self.wait(&name, |group, now| {
+        let answer = self.register.wait(&name, |group, now| {
             let generation = match group.joined(&member, before, now)? {
                 Ok(generation) => generation,
                 Err(error) => return Some(refused_join(error, member.clone())),
@@ -110,12 +146,12 @@ impl Groups {
         let (name, member, generation) = (request.group_id, request.member_id, request.generation_id);
         let shares = request.assignments.unwrap_or_default().into_iter();
         let shares = shares.map(|share| (share.member_id, share.assignment));
-        self.change(&name, |group, now| {
+        self.register.change(&name, |group, now| {
             if group.heartbeat(&member, generation, now) == ErrorCode::None {
                 group.share_out(&member, shares);
             }
         });
-        let answer = self.wait(&name, |group, now| group.share_of(&member, generation, now)).await;
+        let answer = self.register.wait(&name, |group, now| group.share_of(&member, generation, now)).await;
         let (error, share) = match answer {
             Ok(share) => (ErrorCode::None, share),
             Err(error) => (error, Default::default()),
@@ -160,13 +196,14 @@ impl Service<(), Frame> for Groups {
             Body::SyncGroupRequest(request) => self.sync(request).await,
             Body::HeartbeatRequest(request) => {
                 let (member, generation) = (request.member_id, request.generation_id);
-                let error = self.change(&request.group_id, |group, now| group.heartbeat(&member, generation, now));
+                let error =
+                    self.register.change(&request.group_id, |group, now| group.heartbeat(&member, generation, now));
                 HeartbeatResponse::default().throttle_time_ms(Some(0)).error_code(error.into()).into()
             }
             Body::LeaveGroupRequest(request) => {
                 let listed = request.members.into_iter().flatten().map(|member| member.member_id);
                 let leaving: Vec<String> = request.member_id.into_iter().chain(listed).collect();
-                self.change(&request.group_id, |group, now| {
+                self.register.change(&request.group_id, |group, now| {
                     leaving.iter().for_each(|member| group.leave(member, now));
                 });
                 LeaveGroupResponse::default().throttle_time_ms(Some(0)).members(Some(Vec::new())).into()
@@ -174,5 +211,28 @@ impl Service<(), Frame> for Groups {
             _ => return self.broker.serve(ctx, frame).await,
         };
         Ok(Frame { size: 0, header: Header::Response { correlation_id }, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joining(member: &str) -> Joining {
+        let session = Duration::from_secs(10);
+        Joining { member: member.to_owned(), metadata: Default::default(), session, rebalance: session }
+    }
+
+    #[test]
+    fn who_comes_after_a_member_whose_connection_has_ended_does_not_wait_for_it() {
+        let register = Arc::new(Register::default());
+        let connection = Connection { register: register.clone(), members: Mutex::default() };
+        connection.members().insert(("group".to_owned(), "a".to_owned()));
+        register.change("group", |group, now| group.join(joining("a"), now));
+        assert_eq!(register.change("group", |group, now| group.joined("a", 0, now)), Some(Ok(1)));
+
+        drop(connection);
+        register.change("group", |group, now| group.join(joining("b"), now));
+        assert_eq!(register.change("group", |group, now| group.joined("b", 1, now)), Some(Ok(2)));
     }
 }
