@@ -1,0 +1,107 @@
+//! The hospital through its gateway, with a customer's token that is renewed in time.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::Way;
+
+/// Shorter than any token lives.
+const TOKEN_RENEWED_AFTER: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no answer to {request}")]
+    NoAnswer { request: String, source: reqwest::Error },
+    #[error("{request} answered {status}: {body}")]
+    Status { request: String, status: StatusCode, body: Value },
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+pub struct Hospital {
+    way: Way,
+    /// Keeps its connections.
+    keeping: Client,
+    /// Makes a new one for each request.
+    fresh: Client,
+    token: Mutex<Option<(String, Instant)>>,
+}
+
+impl Hospital {
+    pub fn new(way: Way) -> Self {
+        let client =
+            |idle: usize| Client::builder().timeout(PATIENCE).pool_max_idle_per_host(idle).build().unwrap_or_default();
+        Self { way, keeping: client(usize::MAX), fresh: client(0), token: Mutex::new(None) }
+    }
+
+    async fn token(&self) -> Result<String, Error> {
+        let known = self.token.lock().ok().and_then(|token| token.clone());
+        if let Some((token, since)) = known
+            && since.elapsed() < TOKEN_RENEWED_AFTER
+        {
+            return Ok(token);
+        }
+        let form = [
+            ("grant_type", "password"),
+            ("client_id", "fleet"),
+            ("username", &self.way.user),
+            ("password", &self.way.password),
+        ];
+        let request = self.keeping.post(format!("{}/oauth/token", self.way.gateway)).form(&form);
+        let answer = answer("POST /oauth/token", request).await?;
+        let token = answer["access_token"].as_str().unwrap_or_default().to_owned();
+        if let Ok(mut kept) = self.token.lock() {
+            *kept = Some((token.clone(), Instant::now()));
+        }
+        Ok(token)
+    }
+
+    /// An answer of success, or what came instead.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        self.send_by(&self.keeping, method, path, body).await
+    }
+
+    /// Over a connection of its own.
+    pub async fn send_alone(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        self.send_by(&self.fresh, method, path, body).await
+    }
+
+    async fn send_by(&self, client: &Client, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let request_line = format!("{method} {path}");
+        let mut request = client.request(method.clone(), format!("{}{path}", self.way.gateway));
+        request = request.bearer_auth(self.token().await?);
+        if method == Method::POST {
+            request = request.header("idempotency-key", Uuid::new_v4().to_string());
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        answer(&request_line, request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Value, Error> {
+        self.send(Method::GET, path, None).await
+    }
+}
+
+pub fn new_visit() -> Value {
+    json!({
+        "reservatorName": format!("Bori {}", Uuid::new_v4().simple()),
+        "reservationDate": "2020-04-30",
+        "phoneNumber": "010-1234-5678",
+    })
+}
+
+async fn answer(request_line: &str, request: reqwest::RequestBuilder) -> Result<Value, Error> {
+    let failed = |source| Error::NoAnswer { request: request_line.to_owned(), source };
+    let response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    let text = response.text().await.map_err(failed)?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    if status.is_success() { Ok(body) } else { Err(Error::Status { request: request_line.to_owned(), status, body }) }
+}
