@@ -45,7 +45,7 @@ def _services() -> dict[str, dict]:
 
 SERVICES = _services()
 # The programs that images are made of, by the one recipe for all, and the images that are somebody else's.
-IMAGES = set(re.search(r"services=\((\w[\w ]+)\)", source("scripts/images"))[1].split())
+IMAGES = set(re.search(r"services=\(([\w -]+)\)", source("scripts/images"))[1].split())
 OTHERS_IMAGES = set(re.findall(r"image: ((?!animal-hospital/).*)", source("docker/compose.yaml")))
 PROBE_PATHS = set(re.findall(r'\.route\("(/actuator/[^"]+)"', source("chassis/src/http/actuator.rs")))
 
