@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
@@ -142,27 +143,40 @@ impl Intake {
 
     /// Waits with the partitions paused, still polling, so that the broker does not take us for dead.
     async fn rest(&self, pause: Duration, waiting: &mut Vec<Message>) -> bool {
+        let mut paused = TopicPartitionList::new();
         let rested = tokio::select! {
             () = tokio::time::sleep(pause) => true,
             () = self.lifecycle.stopping() => false,
-            never = self.receive_paused(waiting) => match never {},
+            never = self.receive_paused(waiting, &mut paused) => match never {},
         };
-        if let Err(error) = self.consumer.assignment().and_then(|assigned| self.consumer.resume(&assigned)) {
-            tracing::debug!(%error, "partitions could not be resumed");
+        // All of them, not those that are assigned now: one that was taken away meanwhile would come back paused,
+        // and nobody would ever resume it.
+        if let Err(error) = self.consumer.resume(&paused) {
+            tracing::warn!(%error, "partitions could not be resumed");
         }
         rested
     }
 
     /// Paused partitions deliver nothing, but one assigned meanwhile is not paused: what it has brought is kept,
     /// and it is paused then.
-    async fn receive_paused(&self, waiting: &mut Vec<Message>) -> Infallible {
+    async fn receive_paused(&self, waiting: &mut Vec<Message>, paused: &mut TopicPartitionList) -> Infallible {
         loop {
-            if let Err(error) = self.consumer.assignment().and_then(|assigned| self.consumer.pause(&assigned)) {
+            if let Err(error) = self.pause_assigned(paused) {
                 tracing::debug!(%error, "partitions could not be paused");
             }
             let received = self.consumer.recv().await;
             self.add(waiting, received);
         }
+    }
+
+    fn pause_assigned(&self, paused: &mut TopicPartitionList) -> Result<(), KafkaError> {
+        let assigned = self.consumer.assignment()?;
+        for partition in assigned.elements() {
+            if paused.find_partition(partition.topic(), partition.partition()).is_none() {
+                paused.add_partition(partition.topic(), partition.partition());
+            }
+        }
+        self.consumer.pause(&assigned)
     }
 
     fn store_offsets(&self, batch: &[Message]) {
