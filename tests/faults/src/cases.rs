@@ -102,7 +102,7 @@ pub const CASES: &[Case] = cases! {
     "topic-replayed" short Anything, AS_IT_IS, messages::replayed:
         "the whole topic is published again, in order and shuffled, and read again from its beginning";
     "poison" short Anything, AS_IT_IS, messages::poison:
-        "bad UTF-8, a wrong schema, 900 kB of nothing and an unknown type are published among the others";
+        "bad UTF-8, a wrong schema, 2 MB of nothing and an unknown type are published among the others";
     "redrive" short Anything, AS_IT_IS, messages::redrive:
         "a database refuses some messages; they are parked, and redriven in order once it does not";
     "database-away" short Postgres, AS_IT_IS, databases::away:

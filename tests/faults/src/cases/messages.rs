@@ -49,7 +49,7 @@ pub async fn poison(trial: &mut Trial) -> Result<(), WorldError> {
         record("faults-schema", POISON, br#"{"eventType": "ReservationReserved", "id": "one"}"#.to_vec()),
         record("faults-nameless", POISON, br#"{"eventType": "ReservationCanceled"}"#.to_vec()),
         record("faults-empty", POISON, Vec::new()),
-        record("faults-large", POISON, vec![b'['; 900_000]),
+        record("faults-large", POISON, vec![b'['; 2_000_000]),
         record("faults-newer", FOREIGN, br#"{"eventType": "SomethingNewer", "id": 1}"#.to_vec()),
     ];
     for injected in injected {
