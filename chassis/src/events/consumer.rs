@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -35,6 +35,9 @@ const WAITS: &str = "waits behind a parked message of the same key";
 const WELL_AFTER: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Well within a session of the consumer group.
+const AWAKE_EVERY: Duration = Duration::from_secs(3);
+
 /// What a service does with a message.
 pub type Handler = Arc<dyn for<'t> Fn(&'t mut Tx, &'t Message) -> Handling<'t> + Send + Sync>;
 
@@ -46,15 +49,31 @@ pub fn start(chassis: &Chassis, db: &Db, settings: &Kafka, handler: Handler) -> 
     chassis.measurements.add(move || lag::measure(reading.clone()));
     chassis.measurements.add(move || dead_letter::measure(parking.clone()));
     let intake = Intake { lifecycle: chassis.lifecycle.clone(), db: db.clone(), handler, consumer };
-    let settings = settings.clone();
+    let (settings, client) = (settings.clone(), Arc::downgrade(&intake.consumer));
     chassis.lifecycle.spawn_background("consumer", async move {
         tokio::select! {
-            () = intake.subscribe(&settings) => intake.run().await,
-            () = intake.lifecycle.stopping() => {}
+            () = intake.subscribe(&settings) => {}
+            () = intake.lifecycle.stopping() => return Ok(()),
+        }
+        tokio::select! {
+            () = intake.run() => {}
+            never = keep_awake(client) => match never {},
         }
         Ok::<(), Infallible>(())
     });
     Ok(())
+}
+
+/// librdkafka's main thread waits by the wall clock. Where that is set back it waits for as much longer, without a
+/// heartbeat or a commit, unless it is asked for something.
+async fn keep_awake(client: Weak<kafka::Reader>) -> Infallible {
+    loop {
+        tokio::time::sleep(AWAKE_EVERY).await;
+        let Some(client) = client.upgrade() else { continue };
+        if let Err(error) = client.commit_consumer_state(CommitMode::Async) {
+            tracing::debug!(%error, "no offsets to commit");
+        }
+    }
 }
 
 struct Intake {
