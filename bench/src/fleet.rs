@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::unistd::{SysconfVar, sysconf};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -129,6 +130,21 @@ impl Fleet {
             most = most.max(kilobytes / 1024.0);
         }
         Ok(most)
+    }
+
+    /// What each service, and the broker, has used of the processors so far.
+    pub fn processor_time(&self) -> Result<Vec<(String, Duration)>, Trouble> {
+        let ticks_a_second = sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100) as f64;
+        let mut times = Vec::new();
+        for service in &self.services {
+            let Some(pid) = service.pid else { continue };
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+            // After the name, which may hold anything: the 12th is user, the 13th system time.
+            let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+            let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
+            times.push((service.name.clone(), Duration::from_secs_f64(ticks / ticks_a_second)));
+        }
+        Ok(times)
     }
 
     /// Puts a diagnosis that takes its time in the place of the fleet's own, with the same settings otherwise.

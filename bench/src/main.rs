@@ -2,6 +2,7 @@
 
 mod client;
 mod connections;
+mod cost;
 mod events;
 mod figures;
 mod fleet;
@@ -40,6 +41,7 @@ enum Scenario {
     IdleConnections,
     VisibleInLookup,
     CommitToAck,
+    CpuAReservation,
 }
 
 /// Why nothing could be measured.
@@ -57,7 +59,7 @@ enum Trouble {
     Unfit(&'static str),
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    #[error("file descriptors")]
+    #[error("the system does not tell its limits")]
     Limit(#[from] nix::Error),
 }
 
@@ -102,5 +104,6 @@ async fn measure(scenario: Scenario) -> Result<Vec<Figure>, Trouble> {
         Scenario::IdleConnections => connections::idle().await,
         Scenario::VisibleInLookup => events::visible_in_lookup().await,
         Scenario::CommitToAck => events::commit_to_ack().await,
+        Scenario::CpuAReservation => cost::cpu().await,
     }
 }

@@ -116,7 +116,7 @@ async fn recovers(figures: &mut Figures, target: &Target, before: &Before, ended
 }
 
 /// How many there are in a collection.
-async fn count(client: &mut Client, collection: &str) -> u64 {
+pub async fn count(client: &mut Client, collection: &str) -> u64 {
     let answer = client.ask(&Question::get(format!("{collection}?size=1"))).await;
     let page: Option<serde_json::Value> = answer.and_then(|answer| serde_json::from_slice(&answer.body).ok());
     page.and_then(|page| page["page"]["totalElements"].as_u64()).unwrap_or_default()
