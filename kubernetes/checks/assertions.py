@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 
+import yaml
+
 from network import allowed, needed
 from rendered import Overlay, container, labels, matches, pod, port_number
-from system import IMAGES, OTHERS_IMAGES, PROBE_PATHS, RUNTIME_VARIABLES, SERVICES, seconds
+from system import DASHBOARDS, IMAGES, OTHERS_IMAGES, PROBE_PATHS, RUNTIME_VARIABLES, SERVICES, seconds
 
 ASSERTIONS = {}
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
@@ -33,6 +35,8 @@ def every_service_is_whole(overlay: Overlay):
                 yield f"{name} has no {kind}"
         if len(overlay.scaling(name)) != 1:
             yield f"{name} has {len(overlay.scaling(name))} autoscalers"
+    for name in SERVICES.keys() - overlay.deployments().keys():
+        yield f"{name} does not say that it is part of this fleet"
     for name in overlay.deployments().keys() - SERVICES.keys():
         yield f"{name} is no service of this fleet"
 
@@ -94,9 +98,10 @@ def images_are_those_that_are_made(overlay: Overlay):
             yield f"{name} runs {image}, which scripts/images does not make"
         elif match[2] == "latest":
             yield f"{name} runs whatever {image} is at the moment"
-    for name, stateful in ((thing["metadata"]["name"], thing) for thing in overlay.all("StatefulSet")):
-        if container(stateful)["image"] not in OTHERS_IMAGES:
-            yield f"{name} runs {container(stateful)['image']}, and docker/compose.yaml another"
+    for name in overlay.workloads().keys() - overlay.deployments().keys():
+        image = container(overlay.workloads()[name])["image"]
+        if image not in OTHERS_IMAGES:
+            yield f"{name} runs {image}, and compose another"
 
 
 @assertion
@@ -294,6 +299,26 @@ def policies_allow_what_is_called_and_nothing_else(overlay: Overlay):
     yield from (
         f"{peer} may reach {name} on {port}" for name, peer, port in sorted(entries - expected - front, key=str)
     )
+
+
+@assertion
+def everything_is_observed(overlay: Overlay):
+    prometheus, grafana = overlay.get("StatefulSet", "prometheus"), overlay.get("Deployment", "grafana")
+    if prometheus is None:
+        return
+    jobs = yaml.safe_load(overlay.config_files(prometheus)["prometheus.yml"])["scrape_configs"]
+    read = {(job["job_name"], name) for job in jobs for found in job["dns_sd_configs"] for name in found["names"]}
+    for name in SERVICES.keys() - {job for job, _ in read}:
+        yield f"Prometheus does not read {name}"
+    for job, name in sorted(read):
+        if overlay.behind(name) != {job}:
+            yield f"Prometheus reads {sorted(overlay.behind(name))} as {job}"
+        service = (overlay.get("Service", name) or {}).get("spec", {})
+        if service.get("clusterIP") != "None" or not service.get("publishNotReadyAddresses"):
+            yield f"{name} does not lead to every replica, ready or not"
+    missing = DASHBOARDS - overlay.config_files(grafana).keys()
+    if missing:
+        yield f"Grafana does not have {sorted(missing)}"
 
 
 @assertion

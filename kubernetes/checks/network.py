@@ -2,11 +2,12 @@
 
 import re
 
+import yaml
+
 from rendered import Overlay, labels, matches, port_number
 
 # Not called: the issuer is a name that tokens bear, and oauth knows its own keys without asking.
 NOT_CALLED = {"AUTH_ISSUER", "ISSUER_URL"}
-NAMESPACE = "animal-hospital"
 
 
 def _addresses(settings: dict[str, str]) -> list[tuple[str, int]]:
@@ -21,17 +22,23 @@ def _addresses(settings: dict[str, str]) -> list[tuple[str, int]]:
     return found
 
 
+def _asked(files: dict[str, str]):
+    """Whom others' programs are told to ask: Grafana its data sources, Prometheus what each name leads to."""
+    for key, text in files.items():
+        document = yaml.safe_load(text) if key.endswith(".yml") else {}
+        yield from _addresses({source["uid"]: source["url"] for source in document.get("datasources", [])})
+        for job in document.get("scrape_configs", []):
+            yield from ((name, found["port"]) for found in job["dns_sd_configs"] for name in found["names"])
+
+
 def needed(overlay: Overlay) -> tuple[set, set]:
     """Calls inside the cluster as (caller, callee, port), and to the world as (caller, port)."""
     inside, outside = set(), set()
-    workloads = overlay.workloads()
-    for caller, deployment in overlay.deployments().items():
-        for host, port in _addresses(overlay.settings(deployment)):
-            name = host.split(".")[0]
-            if name in workloads and host in (name, f"{name}.{NAMESPACE}", f"{name}.{NAMESPACE}.svc"):
-                if name != caller:
-                    inside.add((caller, name, port))
-            else:
+    for caller, workload in overlay.workloads().items():
+        for host, port in [*_addresses(overlay.settings(workload)), *_asked(overlay.config_files(workload))]:
+            callees = overlay.behind(host)
+            inside |= {(caller, callee, port) for callee in callees if callee != caller}
+            if not callees:
                 outside.add((caller, port))
     return inside, outside
 

@@ -36,12 +36,25 @@ def policy(name: str, direction: str, rule: dict, selected: str) -> dict:
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": rules}
 
 
+def config(overlay: Overlay, name: str) -> dict:
+    return next(c for c in overlay.all("ConfigMap") if c["metadata"]["name"].rpartition("-")[0] == name)["data"]
+
+
+def replace(files: dict, key: str, old: str, new: str) -> None:
+    files[key] = files[key].replace(old, new)
+
+
 def peer(name: str) -> dict:
     return {"podSelector": {"matchLabels": {"app.kubernetes.io/name": name}}}
 
 
 FAULTS = [
     Fault("every_service_is_whole", "a service account is missing", lambda o: remove(o, "ServiceAccount", "notice")),
+    Fault(
+        "every_service_is_whole",
+        "a service that is no part of the fleet",
+        lambda o: deployment(o, "notice")["spec"]["template"]["metadata"]["labels"].pop("app.kubernetes.io/part-of"),
+    ),
     Fault(
         "every_service_is_whole", "an autoscaler is missing", lambda o: remove(o, "HorizontalPodAutoscaler", "lookup")
     ),
@@ -110,6 +123,12 @@ FAULTS = [
         "images_are_those_that_are_made",
         "another PostgreSQL than in compose",
         lambda o: container(o.get("StatefulSet", "postgres")).update(image="postgres:17"),
+    ),
+    Fault(
+        "images_are_those_that_are_made",
+        "another Grafana than in compose",
+        lambda o: container(o.get("Deployment", "grafana")).update(image="grafana/grafana:12.0.0"),
+        "local-observed",
     ),
     Fault(
         "rollouts_take_nothing_away",
@@ -283,6 +302,56 @@ FAULTS = [
         "production's database is not reached",
         lambda o: remove(o, "NetworkPolicy", "to-postgres"),
         "azure",
+    ),
+    Fault(
+        "policies_allow_what_is_called_and_nothing_else",
+        "traces are not let in",
+        lambda o: remove(o, "NetworkPolicy", "jaeger"),
+        "local-observed",
+    ),
+    Fault(
+        "policies_allow_what_is_called_and_nothing_else",
+        "Prometheus beside the fleet is kept out",
+        lambda o: remove(o, "NetworkPolicy", "from-prometheus"),
+        "local-observed",
+    ),
+    Fault(
+        "policies_allow_what_is_called_and_nothing_else",
+        "a service asks Prometheus",
+        lambda o: o.objects.append(
+            policy("x", "ingress", {"from": [peer("lookup")], "ports": [{"port": "http"}]}, "prometheus")
+        ),
+        "local-observed",
+    ),
+    Fault(
+        "policies_allow_what_is_called_and_nothing_else",
+        "Grafana asks a Prometheus that is elsewhere",
+        lambda o: replace(config(o, "grafana"), "datasources.yml", "prometheus:9090", "example.com:9090"),
+        "local-observed",
+    ),
+    Fault(
+        "everything_is_observed",
+        "a service is not read",
+        lambda o: replace(config(o, "prometheus"), "prometheus.yml", "job_name: notice", "job_name: lookup"),
+        "local-observed",
+    ),
+    Fault(
+        "everything_is_observed",
+        "a service is read as another",
+        lambda o: spec(o, "Service", "lookup-replicas")["selector"].update({"app.kubernetes.io/name": "notice"}),
+        "local-observed",
+    ),
+    Fault(
+        "everything_is_observed",
+        "a replica that is not ready is not missed",
+        lambda o: spec(o, "Service", "lookup-replicas").pop("publishNotReadyAddresses"),
+        "local-observed",
+    ),
+    Fault(
+        "everything_is_observed",
+        "a dashboard is left out",
+        lambda o: config(o, "dashboards").pop("sagas.json"),
+        "local-observed",
     ),
     Fault(
         "whoever_believes_a_proxy_is_reached_by_it_alone",

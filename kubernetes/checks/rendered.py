@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from system import ROOT
+from system import NAMESPACE, ROOT
 
 
 def matches(selector: dict | None, labels: dict) -> bool:
@@ -41,11 +41,22 @@ class Overlay:
         return next((thing for thing in self.all(kind) if thing["metadata"]["name"] == name), None)
 
     def deployments(self) -> dict[str, dict]:
-        return {thing["metadata"]["name"]: thing for thing in self.all("Deployment")}
+        """The services; what others have made is no part of the fleet, and does not bear its label."""
+        part = {"matchLabels": {"app.kubernetes.io/part-of": "animal-hospital"}}
+        return {thing["metadata"]["name"]: thing for thing in self.all("Deployment") if matches(part, labels(thing))}
 
     def workloads(self) -> dict[str, dict]:
         """Everything that runs pods, by name."""
         return {thing["metadata"]["name"]: thing for kind in ("Deployment", "StatefulSet") for thing in self.all(kind)}
+
+    def behind(self, host: str) -> set[str]:
+        """The workloads that a name of this cluster leads to."""
+        name, _, rest = host.partition(".")
+        service = self.get("Service", name)
+        if service is None or rest not in ("", NAMESPACE, f"{NAMESPACE}.svc"):
+            return set()
+        selector = {"matchLabels": service["spec"]["selector"]}
+        return {name for name, workload in self.workloads().items() if matches(selector, labels(workload))}
 
     def environment(self, workload: dict) -> dict[str, str]:
         """What the container finds in its environment, later sources first."""
@@ -75,6 +86,18 @@ class Overlay:
             if mount["name"] in secrets
             for key, value in self.secret(secrets[mount["name"]]["secretName"]).items()
         }
+
+    def config_files(self, workload: dict) -> dict[str, str]:
+        """The contents of the files that ConfigMaps put into the container, by their keys."""
+        sources = [
+            source
+            for volume in pod(workload).get("volumes", [])
+            for source in [volume, *volume.get("projected", {}).get("sources", [])]
+        ]
+        found: dict[str, str] = {}
+        for name in (source["configMap"]["name"] for source in sources if "configMap" in source):
+            found |= (self.get("ConfigMap", name) or {}).get("data", {})
+        return found
 
     def settings(self, workload: dict) -> dict[str, str]:
         """What the environment sets, directly or by a file."""

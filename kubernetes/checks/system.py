@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = "animal-hospital"
 # Read by the C library, not by a service.
 RUNTIME_VARIABLES = {"MALLOC_ARENA_MAX"}
 
@@ -46,7 +47,12 @@ def _services() -> dict[str, dict]:
 SERVICES = _services()
 # The programs that images are made of, by the one recipe for all, and the images that are somebody else's.
 IMAGES = set(re.search(r"services=\(([\w -]+)\)", source("scripts/images"))[1].split())
-OTHERS_IMAGES = set(re.findall(r"image: ((?!animal-hospital/).*)", source("docker/compose.yaml")))
+OTHERS_IMAGES = {
+    image
+    for file in ("docker/compose.yaml", "docker/observability/compose.yaml")
+    for image in re.findall(r"image: ((?!animal-hospital/).*)", source(file))
+}
+DASHBOARDS = {path.name for path in (ROOT / "docker/observability/dashboards").glob("*.json")}
 PROBE_PATHS = set(re.findall(r'\.route\("(/actuator/[^"]+)"', source("chassis/src/http/actuator.rs")))
 
 
