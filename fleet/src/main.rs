@@ -11,6 +11,7 @@ mod folder;
 mod http;
 mod logs;
 mod name;
+mod observe;
 mod plan;
 mod ports;
 mod process;

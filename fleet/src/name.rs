@@ -16,10 +16,11 @@ pub enum Name {
     Lookup,
     Oauth,
     Kafka,
+    Prometheus,
 }
 
 impl Name {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Gateway,
         Self::Reservation,
         Self::Diagnosis,
@@ -28,14 +29,16 @@ impl Name {
         Self::Lookup,
         Self::Oauth,
         Self::Kafka,
+        Self::Prometheus,
     ];
 
-    /// Who stops together, in this order: the way in first, what everybody needs last.
-    pub const STOP_ORDER: [&[Self]; 4] = [
+    /// Who stops together, in this order: the way in first, what everybody needs last, and then who has watched.
+    pub const STOP_ORDER: [&[Self]; 5] = [
         &[Self::Gateway],
         &[Self::Reservation, Self::Diagnosis, Self::Acceptance, Self::Notice, Self::Lookup],
         &[Self::Oauth],
         &[Self::Kafka],
+        &[Self::Prometheus],
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Name {
             Self::Lookup => "lookup",
             Self::Oauth => "oauth",
             Self::Kafka => "kafka",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -69,11 +73,18 @@ impl Name {
             Self::Gateway => 8,
             Self::Oauth => 10,
             Self::Kafka => 12,
+            // Its own port, 9090, is where Debian's package has one running already.
+            Self::Prometheus => 14,
         }
     }
 
+    /// Whether it is built from this repository's sources, with settings, metrics and health as all of them have.
+    pub fn is_service(self) -> bool {
+        !matches!(self, Self::Kafka | Self::Prometheus)
+    }
+
     pub fn has_database(self) -> bool {
-        !matches!(self, Self::Gateway | Self::Kafka)
+        self.is_service() && self != Self::Gateway
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{credentials::Client, name::Name, settings::Settings};
+use crate::{credentials::Client, name::Name, observe, settings::Settings};
 
 /// One process of the fleet, ready to be started any number of times.
 #[derive(Clone, Debug)]
@@ -71,14 +71,21 @@ impl Planner<'_> {
             listen,
             reach,
         };
-        if name == Name::Kafka {
-            process.program = self.launcher.to_owned();
-            process.arguments = ["broker", "--listen", &listen.to_string()]
-                .into_iter()
-                .chain(["--advertise", &reach.to_string()])
-                .map(str::to_owned)
-                .collect();
-            process.working_folder = Some(process.folder.clone());
+        match name {
+            Name::Kafka => {
+                process.program = self.launcher.to_owned();
+                process.arguments = ["broker", "--listen", &listen.to_string()]
+                    .into_iter()
+                    .chain(["--advertise", &reach.to_string()])
+                    .map(str::to_owned)
+                    .collect();
+                process.working_folder = Some(process.folder.clone());
+            }
+            Name::Prometheus => {
+                process.program = observe::PROGRAM.into();
+                process.arguments = observe::arguments(&process.folder, listen);
+            }
+            _ => {}
         }
         process
     }
@@ -90,7 +97,7 @@ impl Planner<'_> {
             .map(|(key, value)| (key, value.to_owned()))
             .collect();
         let settings = self.settings;
-        if name == Name::Kafka {
+        if !name.is_service() {
             return environment;
         }
         let issuer = settings.url(Name::Oauth);
@@ -132,7 +139,7 @@ impl Planner<'_> {
                     environment.insert(key, settings.url(upstream));
                 }
             }
-            Name::Acceptance | Name::Notice | Name::Lookup | Name::Kafka => {}
+            Name::Acceptance | Name::Notice | Name::Lookup | Name::Kafka | Name::Prometheus => {}
         }
         environment
     }
@@ -238,5 +245,16 @@ mod tests {
         assert_eq!(kafka.working_folder.as_deref(), Some(Path::new("/d/kafka")));
         assert_eq!(kafka.program, Path::new("/b/fleet"));
         assert!(kafka.arguments.contains(&"127.0.0.1:9092".to_owned()));
+    }
+
+    #[test]
+    fn prometheus_is_a_program_of_this_machine_and_keeps_everything_in_its_folder() {
+        assert!(!plan(Options::default()).iter().any(|process| process.name == Name::Prometheus));
+        let plan = plan(Options { observe: Some(true), prometheus_port: Some(7), ..Options::default() });
+        let prometheus = named(&plan, Name::Prometheus);
+        assert_eq!(prometheus.program, Path::new("prometheus"));
+        assert!(prometheus.arguments.contains(&"--config.file=/d/prometheus/prometheus.yml".to_owned()));
+        assert!(prometheus.arguments.contains(&"--storage.tsdb.path=/d/prometheus/series".to_owned()));
+        assert!(prometheus.arguments.contains(&"--web.listen-address=127.0.0.1:7".to_owned()));
     }
 }

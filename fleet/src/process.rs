@@ -33,7 +33,7 @@ const PROBE_PAUSE: Duration = Duration::from_millis(20);
 /// Has each service read its settings before any is started: one that is wrong stays wrong at every restart.
 /// The inner error is what the first to refuse them says.
 pub fn check_settings(processes: &[Process]) -> io::Result<Result<(), String>> {
-    let services = processes.iter().filter(|process| process.name != Name::Kafka);
+    let services = processes.iter().filter(|process| process.name.is_service());
     let checks = services.map(|service| {
         std::process::Command::new(&service.program)
             .arg("--check-config")
@@ -89,7 +89,8 @@ impl Process {
         loop {
             let ready = match self.name {
                 Name::Kafka => TcpStream::connect(self.reach).await.is_ok(),
-                _ => self.says_ready().await,
+                Name::Prometheus => self.says_ready("/-/ready").await,
+                _ => self.says_ready("/actuator/health/readiness").await,
             };
             if ready {
                 return;
@@ -98,8 +99,7 @@ impl Process {
         }
     }
 
-    async fn says_ready(&self) -> bool {
-        let path = "/actuator/health/readiness";
+    async fn says_ready(&self, path: &str) -> bool {
         http::send(self.reach, Method::GET, path, None, None).await.is_ok_and(|answer| answer.status == 200)
     }
 }

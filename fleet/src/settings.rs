@@ -48,10 +48,17 @@ pub struct Options {
     /// [default: 9092]
     #[arg(long, env = "FLEET_KAFKA_PORT", value_name = "PORT")]
     pub kafka_port: Option<u16>,
+    /// [default: 8094]
+    #[arg(long, env = "FLEET_PROMETHEUS_PORT", value_name = "PORT")]
+    pub prometheus_port: Option<u16>,
     /// Ask nobody for a token
     #[arg(long, env = "FLEET_OPEN", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub open: Option<bool>,
+    /// Watch it all with Prometheus, which must be installed
+    #[arg(long, env = "FLEET_OBSERVE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub observe: Option<bool>,
     /// Run only these, separated by commas
     #[arg(long, env = "FLEET_ONLY", value_delimiter = ',', value_name = "SERVICES")]
     pub only: Option<Vec<Name>>,
@@ -71,6 +78,7 @@ pub struct Settings {
     pub host: IpAddr,
     pub ports: BTreeMap<Name, u16>,
     pub open: bool,
+    pub observe: bool,
     pub only: Option<Vec<Name>>,
     pub kafka: Option<String>,
     pub postgres: Option<String>,
@@ -129,7 +137,9 @@ impl Options {
             lookup_port: self.lookup_port.or(other.lookup_port),
             oauth_port: self.oauth_port.or(other.oauth_port),
             kafka_port: self.kafka_port.or(other.kafka_port),
+            prometheus_port: self.prometheus_port.or(other.prometheus_port),
             open: self.open.or(other.open),
+            observe: self.observe.or(other.observe),
             only: self.only.or(other.only),
             kafka: self.kafka.or(other.kafka),
             postgres: self.postgres.or(other.postgres),
@@ -147,6 +157,7 @@ impl Options {
             Name::Lookup => self.lookup_port,
             Name::Oauth => self.oauth_port,
             Name::Kafka => self.kafka_port,
+            Name::Prometheus => self.prometheus_port,
         }
     }
 }
@@ -167,10 +178,12 @@ impl Settings {
         {
             return Err(SettingsError::Postgres(url.clone()));
         }
+        let named = options.only.as_ref().is_some_and(|only| only.contains(&Name::Prometheus));
         Ok(Self {
             host: options.host.unwrap_or(Ipv4Addr::LOCALHOST.into()),
             ports,
             open: options.open.unwrap_or(false),
+            observe: options.observe.unwrap_or(named),
             only: options.only,
             kafka: options.kafka,
             postgres: options.postgres,
@@ -179,10 +192,12 @@ impl Settings {
     }
 
     pub fn runs(&self, name: Name) -> bool {
-        if name == Name::Kafka && self.kafka.is_some() {
-            return false;
+        match name {
+            Name::Kafka if self.kafka.is_some() => false,
+            // It watches what there is, however little.
+            Name::Prometheus => self.observe,
+            _ => self.only.as_ref().is_none_or(|only| only.contains(&name)),
         }
-        self.only.as_ref().is_none_or(|only| only.contains(&name))
     }
 
     pub fn listen(&self, name: Name) -> SocketAddr {
@@ -259,5 +274,29 @@ mod tests {
         assert!(!settings.runs(Name::Gateway));
         let settings = Settings::new(said(&["--kafka", "k:9092"]), Options::default()).expect("settings");
         assert!(settings.runs(Name::Gateway) && !settings.runs(Name::Kafka));
+    }
+
+    #[test]
+    fn prometheus_runs_when_it_is_asked_for_whatever_else_does() {
+        let runs = |arguments: &[&str], file: &str| {
+            let file = File::parse(file).expect("a file");
+            Settings::new(said(arguments), file.options).expect("settings").runs(Name::Prometheus)
+        };
+        assert!(!runs(&[], ""));
+        assert!(runs(&["--observe"], "observe = false"));
+        assert!(runs(&[], "observe = true"));
+        assert!(!runs(&["--observe=false"], "observe = true"));
+        assert!(runs(&["--observe", "--only", "notice"], ""));
+        assert!(runs(&["--only", "notice,prometheus"], ""));
+    }
+
+    #[test]
+    fn prometheus_has_a_port_of_its_own_that_moves_with_the_others() {
+        let port = |arguments: &[&str]| {
+            Settings::new(said(arguments), Options::default()).expect("settings").ports[&Name::Prometheus]
+        };
+        assert_eq!(port(&[]), 8094);
+        assert_eq!(port(&["--port-base", "20000"]), 20014);
+        assert_eq!(port(&["--prometheus-port", "9091"]), 9091);
     }
 }

@@ -35,6 +35,7 @@ pub struct Status {
     pub open: bool,
     pub launcher_pid: u32,
     pub launcher_memory_kb: Option<u64>,
+    /// Of the fleet: who only watches it is not counted.
     pub memory_kb: u64,
 }
 
@@ -65,9 +66,8 @@ impl Status {
             .collect();
         let launcher_pid = std::process::id();
         let launcher_memory_kb = memory_kb(launcher_pid);
-        let memories = services.iter().filter_map(|row| row.memory_kb);
         Self {
-            memory_kb: memories.chain(launcher_memory_kb).sum(),
+            memory_kb: memory_of_all(&services) + launcher_memory_kb.unwrap_or_default(),
             services,
             gateway: settings.reach(Name::Gateway).to_string(),
             oauth: settings.reach(Name::Oauth).to_string(),
@@ -78,9 +78,29 @@ impl Status {
     }
 }
 
+fn memory_of_all(services: &[Row]) -> u64 {
+    services.iter().filter(|row| row.service != Name::Prometheus).filter_map(|row| row.memory_kb).sum()
+}
+
 /// The memory that is this process's own, shared pages counted by their share.
 fn memory_kb(pid: u32) -> Option<u64> {
     let map = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = map.lines().find(|line| line.starts_with("Pss:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(service: Name, memory_kb: Option<u64>) -> Row {
+        Row { service, address: String::new(), state: State::Ready, pid: None, restarts: 0, last_exit: None, memory_kb }
+    }
+
+    #[test]
+    fn who_watches_is_not_counted_as_memory_of_the_fleet() {
+        let rows = [row(Name::Notice, Some(3)), row(Name::Prometheus, Some(100)), row(Name::Kafka, Some(4))];
+        assert_eq!(memory_of_all(&rows), 7);
+        assert_eq!(memory_of_all(&[row(Name::Lookup, None)]), 0);
+    }
 }

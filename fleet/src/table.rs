@@ -1,12 +1,17 @@
 //! The status as people read it.
 
-use crate::status::{Row, State, Status};
+use crate::{
+    name::Name,
+    status::{Row, State, Status},
+};
 
 pub fn of_status(status: &Status) -> String {
     let mut lines = vec![row(["SERVICE", "ADDRESS", "STATE", "PID", "RESTARTS", "MEMORY", "LAST EXIT"])];
     lines.extend(status.services.iter().map(service));
     lines.push(row(["fleet", "", "", &status.launcher_pid.to_string(), "", &megabytes(status.launcher_memory_kb), ""]));
-    lines.push(row(["", "", "", "", "", &megabytes(Some(status.memory_kb)), "(all)"]));
+    let watched = status.services.iter().any(|row| row.service == Name::Prometheus);
+    let counted = if watched { "(all but prometheus)" } else { "(all)" };
+    lines.push(row(["", "", "", "", "", &megabytes(Some(status.memory_kb)), counted]));
     lines.join("\n")
 }
 

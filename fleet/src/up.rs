@@ -20,6 +20,7 @@ use crate::{
     credentials::{self, Credentials, CredentialsError},
     folder::{Folder, FolderError},
     name::Name,
+    observe,
     plan::{Planner, Process},
     ports::{self, PortError},
     process,
@@ -39,6 +40,10 @@ pub enum UpError {
     Credentials(#[from] CredentialsError),
     #[error("there is no {}; build it with: cargo build --release --workspace", .0.display())]
     Missing(PathBuf),
+    #[error("--observe needs Prometheus, and there is no {} in PATH; type: {}", observe::PROGRAM, observe::INSTALL)]
+    NoPrometheus,
+    #[error("cannot write Prometheus's settings into {}", folder.display())]
+    Observe { folder: PathBuf, source: io::Error },
     #[error("{0}")]
     BadSetting(String),
     #[error("cannot wait for signals or commands")]
@@ -69,6 +74,9 @@ pub async fn run(data: &Path, settings: Settings) -> Result<(), UpError> {
         if ready {
             println!("ready in {:.1} s\n", started.elapsed().as_secs_f32());
             suggest(&folder.path, &fleet.settings).await;
+            if fleet.settings.runs(Name::Prometheus) {
+                println!("Prometheus, with the alerts: {}\n", fleet.settings.url(Name::Prometheus));
+            }
             hint(data);
         } else {
             println!("not everything is ready; `fleet logs` tells more\n");
@@ -93,11 +101,19 @@ fn prepare(folder: &Folder, settings: &Settings) -> Result<(Vec<Process>, bool),
     let binaries = launcher.parent().unwrap_or(Path::new("."));
     let mut planner = Planner { settings, data: &folder.path, binaries, launcher: &launcher, client: None };
     let planned = planner.processes();
-    if let Some(missing) = planned.iter().find(|process| !process.program.exists()) {
+    let mut ours = planned.iter().filter(|process| process.name != Name::Prometheus);
+    if let Some(missing) = ours.find(|process| !process.program.exists()) {
         return Err(UpError::Missing(missing.program.clone()));
+    }
+    if settings.runs(Name::Prometheus) && !observe::is_installed() {
+        return Err(UpError::NoPrometheus);
     }
     ports::check(&planned)?;
     folder.prepare(planned.iter().map(|process| process.name))?;
+    if let Some(process) = planned.iter().find(|process| process.name == Name::Prometheus) {
+        let failed = |source| UpError::Observe { folder: process.folder.clone(), source };
+        observe::configure(&process.folder, settings).map_err(failed)?;
+    }
     process::check_settings(&planned)?.map_err(UpError::BadSetting)?;
     if !settings.runs(Name::Oauth) {
         return Ok((planned, false));
