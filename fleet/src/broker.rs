@@ -4,6 +4,7 @@ mod group;
 mod groups;
 mod long_poll;
 mod store;
+mod tail;
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -47,7 +48,7 @@ pub async fn run(listen: SocketAddr, advertised: SocketAddr) -> Result<(), Broke
     let builder = service::storage::services(builder, storage.clone())?;
     let builder = service::coordinator::services(builder, groups)?;
     let routes = service::auth::services(builder)?.build().map_err(tansu_broker::Error::from)?;
-    let routes = Groups::new(LongPoll::new(routes));
+    let routes = Groups::new(LongPoll::new(routes, storage.clone()));
 
     println!("listening on {listen}");
     let mut terminate = signal(SignalKind::terminate())?;

@@ -4,25 +4,34 @@ use std::{sync::Arc, time::Duration};
 
 use rama::{Context, Service};
 use tansu_broker::Error;
-use tansu_sans_io::{ApiKey as _, Body, FetchRequest, Frame, ProduceRequest};
+use tansu_sans_io::{
+    ApiKey as _, Body, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, Frame, Header,
+    ProduceRequest,
+};
 use tansu_service::FrameRouteService;
+use tansu_storage::{Storage as _, StorageContainer, TopicId};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+use uuid::Uuid;
+
+use super::tail::Tail;
 
 /// tansu's own fetch sleeps through its waiting time whether there are records or not, so that a consumer either
 /// lags by that time or keeps polling. Here a fetch never waits inside tansu; it is repeated when something was
-/// produced, until it brings records or its time is up.
+/// produced, until it brings records or its time is up. Most of them the [`Tail`] answers.
 #[derive(Clone, Debug)]
 pub struct LongPoll {
     routes: FrameRouteService<(), Error>,
+    storage: StorageContainer,
+    tail: Arc<Tail>,
     produced: Arc<Notify>,
 }
 
 impl LongPoll {
-    pub fn new(routes: FrameRouteService<(), Error>) -> Self {
-        Self { routes, produced: Arc::new(Notify::new()) }
+    pub fn new(routes: FrameRouteService<(), Error>, storage: StorageContainer) -> Self {
+        Self { routes, storage, tail: Arc::default(), produced: Arc::default() }
     }
 
     async fn fetch(&self, ctx: Context<()>, mut frame: Frame) -> Result<Frame, Error> {
@@ -32,12 +41,13 @@ impl LongPoll {
         let patience = u64::try_from(request.max_wait_ms).unwrap_or_default();
         let deadline = Instant::now() + Duration::from_millis(patience);
         request.max_wait_ms = 0;
+        self.learn_names(request).await?;
         loop {
             let produced = self.produced.notified();
             tokio::pin!(produced);
             // Listening starts before the fetch, so that nothing produced during it goes unnoticed.
             produced.as_mut().enable();
-            let response = self.routes.serve(ctx.clone(), frame.clone()).await?;
+            let response = self.fetch_now(&ctx, &frame).await?;
             if has_news(&response.body) || Instant::now() >= deadline {
                 return Ok(response);
             }
@@ -46,6 +56,47 @@ impl LongPoll {
                 () = sleep_until(deadline) => return Ok(response),
             }
         }
+    }
+
+    async fn fetch_now(&self, ctx: &Context<()>, frame: &Frame) -> Result<Frame, Error> {
+        let Body::FetchRequest(ref request) = frame.body else {
+            return self.routes.serve(ctx.clone(), frame.clone()).await;
+        };
+        if let Some(response) = self.tail.read(request) {
+            let correlation_id = frame.correlation_id()?;
+            return Ok(Frame { size: 0, header: Header::Response { correlation_id }, body: response.into() });
+        }
+        let before = self.tail.before();
+        let answer = self.routes.serve(ctx.clone(), frame.clone()).await?;
+        if let Body::FetchResponse(ref response) = answer.body {
+            self.tail.learn(request, response, &before);
+        }
+        Ok(answer)
+    }
+
+    async fn learn_names(&self, request: &FetchRequest) -> Result<(), Error> {
+        for id in self.tail.nameless(request) {
+            let metadata = self.storage.metadata(Some(&[TopicId::Id(Uuid::from_bytes(id))])).await?;
+            let name = metadata.topics().iter().find_map(|topic| topic.name.clone());
+            if let Some(name) = name {
+                self.tail.name(id, name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn produce(&self, ctx: Context<()>, frame: Frame) -> Result<Frame, Error> {
+        let Body::ProduceRequest(request) = frame.body.clone() else {
+            return self.routes.serve(ctx, frame).await;
+        };
+        let answer = self.routes.serve(ctx, frame).await;
+        let response = match &answer {
+            Ok(Frame { body: Body::ProduceResponse(response), .. }) => Some(response),
+            _ => None,
+        };
+        self.tail.took(request, response);
+        self.produced.notify_waiters();
+        answer
     }
 }
 
@@ -56,10 +107,11 @@ impl Service<(), Frame> for LongPoll {
     async fn serve(&self, ctx: Context<()>, frame: Frame) -> Result<Frame, Error> {
         match frame.api_key()? {
             FetchRequest::KEY => self.fetch(ctx, frame).await,
-            ProduceRequest::KEY => {
-                let response = self.routes.serve(ctx, frame).await;
-                self.produced.notify_waiters();
-                response
+            ProduceRequest::KEY => self.produce(ctx, frame).await,
+            CreateTopicsRequest::KEY | DeleteTopicsRequest::KEY | DeleteRecordsRequest::KEY => {
+                let answer = self.routes.serve(ctx, frame).await;
+                self.tail.forget();
+                answer
             }
             _ => self.routes.serve(ctx, frame).await,
         }

@@ -1,10 +1,10 @@
 //! The hospital through its gateway, with a customer's token that is renewed in time.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::Way;
@@ -40,11 +40,12 @@ impl Hospital {
     }
 
     async fn token(&self) -> Result<String, Error> {
-        let known = self.token.lock().ok().and_then(|token| token.clone());
-        if let Some((token, since)) = known
+        // One asks and the others wait for it: logging in is made to be slow.
+        let mut kept = self.token.lock().await;
+        if let Some((token, since)) = kept.as_ref()
             && since.elapsed() < TOKEN_RENEWED_AFTER
         {
-            return Ok(token);
+            return Ok(token.clone());
         }
         let form = [
             ("grant_type", "password"),
@@ -55,9 +56,7 @@ impl Hospital {
         let request = self.keeping.post(format!("{}/oauth/token", self.way.gateway)).form(&form);
         let answer = answer("POST /oauth/token", request).await?;
         let token = answer["access_token"].as_str().unwrap_or_default().to_owned();
-        if let Ok(mut kept) = self.token.lock() {
-            *kept = Some((token.clone(), Instant::now()));
-        }
+        *kept = Some((token.clone(), Instant::now()));
         Ok(token)
     }
 
