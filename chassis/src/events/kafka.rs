@@ -1,15 +1,17 @@
 //! Clients of the broker, configured in one place.
 
+use std::error::Error;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::FutureProducer;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::bearer::Bearer;
 use crate::config::Kafka;
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,9 +21,23 @@ pub type Reader = StreamConsumer<Quiet>;
 
 /// Health and the log say that the broker is away; the library would say it again several times a second.
 #[derive(Clone)]
-pub struct Quiet;
+pub struct Quiet {
+    bearer: Option<Bearer>,
+}
+
+impl Quiet {
+    fn new(settings: &Kafka) -> Self {
+        Self { bearer: settings.security.grant().map(Bearer::new) }
+    }
+}
 
 impl ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.bearer.as_ref().ok_or("no token is to be had without OAUTHBEARER")?.token()
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure) => {
@@ -55,7 +71,7 @@ pub fn producer(settings: &Kafka) -> Result<Producer, KafkaError> {
         .set("linger.ms", "0")
         .set("message.timeout.ms", "10000")
         .set("queue.buffering.max.kbytes", "8192")
-        .create_with_context(Quiet)
+        .create_with_context(Quiet::new(settings))
 }
 
 /// Offsets are stored by hand after the database's commit; what is stored is committed each second.
@@ -70,7 +86,7 @@ pub fn consumer(settings: &Kafka) -> Result<Reader, KafkaError> {
         .set("max.poll.interval.ms", "60000")
         .set("queued.max.messages.kbytes", "2048")
         .set("fetch.message.max.bytes", "1048576")
-        .create_with_context(Quiet)
+        .create_with_context(Quiet::new(settings))
 }
 
 /// Reads a topic outside any group: it commits nothing, so the group's own place stays. The library wants a
@@ -82,7 +98,7 @@ pub fn reader(settings: &Kafka) -> Result<Reader, KafkaError> {
         .set("enable.partition.eof", "true")
         .set("queued.max.messages.kbytes", "2048")
         .set("fetch.message.max.bytes", "1048576")
-        .create_with_context(Quiet)
+        .create_with_context(Quiet::new(settings))
 }
 
 /// Makes the topic where it is missing; on a cluster it is usually made beforehand.
@@ -95,7 +111,8 @@ pub async fn ensure_topic(settings: &Kafka) -> Result<(), String> {
 }
 
 async fn make_topic(settings: &Kafka) -> Result<(), String> {
-    let admin: AdminClient<Quiet> = client(settings).create_with_context(Quiet).map_err(|error| error.to_string())?;
+    let admin: AdminClient<Quiet> =
+        client(settings).create_with_context(Quiet::new(settings)).map_err(|error| error.to_string())?;
     let topic = NewTopic::new(&settings.topic, settings.partitions, TopicReplication::Fixed(settings.replication));
     let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT));
     let outcomes = admin.create_topics([&topic], &options).await.map_err(|error| error.to_string())?;

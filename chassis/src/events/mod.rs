@@ -1,6 +1,7 @@
 //! Domain events between services: the outbox and its relay on the way out, the consumer with inbox and
 //! dead letters on the way in, over the Kafka protocol, as CloudEvents in binary mode.
 
+mod bearer;
 pub mod consumer;
 pub mod dead_letter;
 pub mod inbox;

@@ -16,9 +16,20 @@ pub struct Security {
     mechanism: Mechanism,
     username: String,
     password: Option<Secret>,
+    token_url: String,
+    scope: String,
     ca_file: String,
     certificate_file: String,
     key_file: String,
+}
+
+/// What a token for the broker is asked for with.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub token_url: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub scope: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -40,6 +51,8 @@ pub enum Mechanism {
     #[default]
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
 }
 
 /// As the settings say it.
@@ -49,6 +62,8 @@ struct Given {
     mechanism: Mechanism,
     username: String,
     password: Secret,
+    token_url: String,
+    scope: String,
     ca_file: String,
     certificate_file: String,
     key_file: String,
@@ -79,6 +94,7 @@ impl Mechanism {
             Self::Plain => "PLAIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OauthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -117,11 +133,22 @@ impl TryFrom<Given> for Security {
                 ));
             }
         }
+        let wants_token = protocol.has_sasl() && given.mechanism == Mechanism::OauthBearer;
+        if wants_token && given.token_url.is_empty() {
+            return Err(complaint("token_url", "is missing, and OAUTHBEARER needs it"));
+        }
+        for (key, is_given) in [("token_url", !given.token_url.is_empty()), ("scope", !given.scope.is_empty())] {
+            if is_given && !wants_token {
+                return Err(complaint(key, "means nothing without the mechanism OAUTHBEARER"));
+            }
+        }
         Ok(Self {
             protocol,
             mechanism: given.mechanism,
             username: given.username,
             password,
+            token_url: given.token_url,
+            scope: given.scope,
             ca_file: given.ca_file,
             certificate_file: given.certificate_file,
             key_file: given.key_file,
@@ -135,13 +162,20 @@ fn complaint(key: &str, problem: &str) -> String {
 }
 
 impl Security {
+    /// With OAUTHBEARER, how a token is had.
+    pub fn grant(&self) -> Option<Grant> {
+        let client_secret = self.password.clone().filter(|_| self.mechanism == Mechanism::OauthBearer)?;
+        let (token_url, client_id, scope) = (self.token_url.clone(), self.username.clone(), self.scope.clone());
+        Some(Grant { token_url, client_id, client_secret, scope })
+    }
+
     pub fn apply(&self, client: &mut ClientConfig) {
         client.set("security.protocol", self.protocol.name());
-        if let Some(password) = &self.password {
-            client
-                .set("sasl.mechanism", self.mechanism.name())
-                .set("sasl.username", &self.username)
-                .set("sasl.password", password.reveal());
+        if self.protocol.has_sasl() {
+            client.set("sasl.mechanism", self.mechanism.name());
+        }
+        if let Some(password) = self.password.as_ref().filter(|_| self.mechanism != Mechanism::OauthBearer) {
+            client.set("sasl.username", &self.username).set("sasl.password", password.reveal());
         }
         if self.protocol.has_tls() {
             // A broker whose certificate is for another host is none of ours.
@@ -231,5 +265,15 @@ mod tests {
         refused(&[tls, ("KAFKA_SECURITY_CA_FILE", "/nowhere/ca.pem")], "KAFKA_SECURITY_CA_FILE");
         refused(&[tls, ("KAFKA_SECURITY_CERTIFICATE_FILE", "/dev/null")], "KAFKA_SECURITY_KEY_FILE");
         refused(&[("KAFKA_SECURITY_CA_FILE", "/dev/null")], "KAFKA_SECURITY_CA_FILE");
+        refused(&[("KAFKA_SECURITY_SCOPE", "a")], "KAFKA_SECURITY_SCOPE");
+        let mut bearer = vec![
+            ("KAFKA_SECURITY_PROTOCOL", "sasl_plaintext"),
+            ("KAFKA_SECURITY_MECHANISM", "OAUTHBEARER"),
+            ("KAFKA_SECURITY_USERNAME", "a"),
+            ("KAFKA_SECURITY_PASSWORD", "b"),
+        ];
+        refused(&bearer, "KAFKA_SECURITY_TOKEN_URL");
+        bearer.push(("KAFKA_SECURITY_TOKEN_URL", "http://localhost/oauth/token"));
+        assert_eq!(client(&bearer).unwrap().get("sasl.password"), None);
     }
 }
