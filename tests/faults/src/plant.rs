@@ -96,8 +96,9 @@ impl Garden {
             std::fs::remove_dir_all(&folder).map_err(CampaignError::io("clear the copy of the sources"))?;
         }
         std::fs::create_dir_all(&folder).map_err(CampaignError::io("make the copy of the sources"))?;
-        // What git knows or would know; times are kept, so that nothing is compiled for being copied.
-        let copy = "git ls-files -co --exclude-standard -z | xargs -0 cp -p --parents -t \"$1\"";
+        // What git knows or would know; times are kept, so that nothing is compiled for being copied. Cargo's settings
+        // are found in the folders above as well, and flags that are read twice make everything compile anew.
+        let copy = "git ls-files -co --exclude-standard -z ':!.cargo' | xargs -0 cp -p --parents -t \"$1\"";
         done("copy the sources", Command::new("sh").current_dir(root).args(["-c", copy, "sh"]).arg(&folder))?;
         if !target.exists() {
             seed_target(&root.join("target/debug"), &target.join("debug"))?;
