@@ -7,13 +7,17 @@ use rand::RngExt;
 
 use crate::cases::{CASES, Case, Needs};
 use crate::cli::Options;
+use crate::evidence::Evidence;
+use crate::points::{self, Point};
 use crate::report::{self, Ran, Row};
-use crate::trial::Trial;
+use crate::trial::{Outcome, Trial};
 use crate::world::{Kafka, Plan, Storage, WorldError};
 
 /// Kills at failpoints where nothing else is asked for.
 const KILLS: usize = 200;
 const KILLS_OF_SHORT: usize = 24;
+/// Of a longer recovery it is told what it waited for.
+const WORTH_TELLING: Duration = Duration::from_secs(10);
 /// The seed of the first half of the short campaign; the other half has a random one.
 const FIXED_SEED: u64 = 20_200_430;
 
@@ -21,6 +25,8 @@ const FIXED_SEED: u64 = 20_200_430;
 pub enum CampaignError {
     #[error("there is no case {0}; --list names them")]
     NoSuchCase(String),
+    #[error("there is no failpoint whose name begins so: {0}")]
+    NoSuchPoint(String),
     #[error("cannot {what}: {source}")]
     Io { what: String, source: std::io::Error },
     #[error(transparent)]
@@ -46,6 +52,7 @@ struct Pass {
     replicas: usize,
     kills: usize,
     is_long: bool,
+    points: Vec<Point>,
     cases: Vec<&'static Case>,
 }
 
@@ -85,6 +92,7 @@ fn passes(options: &Options) -> Result<Vec<Pass>, CampaignError> {
             replicas: options.replicas,
             kills: options.kills.unwrap_or(if options.short { KILLS_OF_SHORT } else { KILLS }),
             is_long: !options.short,
+            points: points(options)?,
             cases: chosen(options)?,
         })
     };
@@ -103,6 +111,11 @@ fn chosen(options: &Options) -> Result<Vec<&'static Case>, CampaignError> {
         CASES.iter().find(|case| case.name == name).ok_or_else(|| CampaignError::NoSuchCase(name.clone()))
     };
     options.only.iter().map(find).collect()
+}
+
+fn points(options: &Options) -> Result<Vec<Point>, CampaignError> {
+    let points = points::named(&options.points);
+    if points.is_empty() { Err(CampaignError::NoSuchPoint(options.points.join(", "))) } else { Ok(points) }
 }
 
 /// Those that were built with this program.
@@ -144,6 +157,10 @@ impl Campaign {
         }
         let plan = plan(pass, case, folder.clone(), self.binaries.clone());
         let result = match judge(plan, pass, case).await {
+            Ok((outcome, _)) if outcome.proves_nothing() => {
+                let why = outcome.unproven.unwrap_or_default();
+                Ran::Failed(format!("nothing is proven: {why}; logs are in {}", folder.display()))
+            }
             Ok((outcome, evidence)) => {
                 if outcome.violations.is_empty() {
                     std::fs::remove_dir_all(&folder)
@@ -193,25 +210,28 @@ fn seed_of(seed: u64, case: &str) -> u64 {
         .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-async fn judge(
-    plan: Plan,
-    pass: &Pass,
-    case: &Case,
-) -> Result<(crate::trial::Outcome, crate::evidence::Evidence), WorldError> {
+async fn judge(plan: Plan, pass: &Pass, case: &Case) -> Result<(Outcome, Evidence), WorldError> {
     let started = Instant::now();
-    let mut trial = Trial::start(plan, pass.kills, pass.is_long).await?;
+    let mut trial = Trial::start(plan, pass.kills, pass.points.clone(), pass.is_long).await?;
     (case.run)(&mut trial).await?;
     trial.end(started.elapsed()).await
+}
+
+/// What a recovery waited for that was not short.
+fn waited_for(outcome: &Outcome) -> String {
+    let last = outcome.waited_for.as_ref().filter(|_| outcome.slowest_recovery > WORTH_TELLING);
+    last.map(|last| format!(" (until then: {last})")).unwrap_or_default()
 }
 
 fn progress(row: &Row) {
     let said = match &row.result {
         Ran::Judged(outcome) => format!(
-            "{} requests, {} kills, {} violations, recovery {:.1} s, {} s",
+            "{} requests, {} kills, {} violations, recovery {:.1} s{}, {} s",
             outcome.counts.requests,
             outcome.kills_at_failpoints + outcome.kills_at_random,
             outcome.violations.len(),
             outcome.slowest_recovery.as_secs_f64(),
+            waited_for(outcome),
             outcome.took.as_secs()
         ),
         Ran::Skipped(reason) => format!("skipped: {reason}"),

@@ -4,6 +4,7 @@ mod brokers;
 mod databases;
 mod errands;
 mod kills;
+mod late;
 mod links;
 mod messages;
 mod people;
@@ -89,6 +90,8 @@ pub const CASES: &[Case] = cases! {
         "nothing gets through between reservation and diagnosis";
     "one-way-loss" short Anything, AS_IT_IS, links::one_way_loss:
         "requests reach diagnosis and answers do not come back, then the other way round";
+    "late-requests" short Anything, AS_IT_IS, late::requests:
+        "requests arrive at diagnosis after their reservation was cancelled";
     "slow-diagnosis" long Anything, simulated_treatment, links::slow_diagnosis:
         "accepting a visit takes 400 to 620 ms";
     "sick-diagnosis" long Anything, AS_IT_IS, links::sick_diagnosis:

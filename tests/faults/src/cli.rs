@@ -55,6 +55,9 @@ pub struct Options {
     /// Kills at failpoints, and a fifth of it at random.
     #[arg(long)]
     pub kills: Option<usize>,
+    /// Only failpoints whose names begin so: `relay`, `write.after-commit`, `diagnosis/write`.
+    #[arg(long, num_args = 1.., value_name = "POINT")]
+    pub points: Vec<String>,
     /// Prints the result as JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! The fleet's clients: they want visits, change their minds, lose patience, and write down what they were told.
 
+mod intruder;
 mod person;
 mod wire;
 
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::history::History;
+pub use intruder::forged;
 use person::Person;
 pub use wire::Wire;
 
@@ -26,6 +28,8 @@ pub struct Target {
     pub gateway: String,
     pub customer: String,
     pub desk: String,
+    /// Tokens that nobody may accept.
+    pub bad: Vec<String>,
 }
 
 /// How many clients there are and how they behave.
@@ -68,7 +72,7 @@ impl Crowd {
         }
         if habits.intruder {
             let wire = Wire::new(target.gateway.clone(), history.clone(), format!("{round}-intruder"));
-            people.spawn(person::intrude(wire, target.customer.clone(), stopped));
+            people.spawn(intruder::intrude(wire, target.bad.clone(), stopped));
         }
         Self { stop, people }
     }

@@ -175,6 +175,13 @@ impl History {
         self.operations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many reservations have been acknowledged so far.
+    pub fn reserved(&self) -> usize {
+        let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let reserves = operations.iter().filter(|operation| matches!(operation.action, Action::Reserve { .. }));
+        reserves.filter(|operation| operation.outcome.ok_with(201).is_some()).count()
+    }
+
     pub fn counts(&self) -> Counts {
         let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counts = Counts { requests: operations.len(), ..Counts::default() };

@@ -88,12 +88,31 @@ pub fn all() -> Vec<Point> {
     points
 }
 
+/// Those that begin so, by their own name or by that of their service, as in `diagnosis/write`; all where nothing is
+/// asked for.
+pub fn named(beginnings: &[String]) -> Vec<Point> {
+    let is_meant = |point: &Point| {
+        let full = format!("{}/{}", point.node, point.name);
+        beginnings.iter().any(|start| point.name.starts_with(start) || full.starts_with(start))
+    };
+    all().into_iter().filter(|point| beginnings.is_empty() || is_meant(point)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use super::all;
+    use super::{all, named};
+
+    #[test]
+    fn points_are_chosen_by_how_they_begin() {
+        let count = |start: &str| named(&[start.to_owned()]).len();
+        assert_eq!(named(&[]).len(), all().len());
+        assert_eq!(count("relay.before-send"), 3);
+        assert_eq!(count("diagnosis/relay.before-send"), 1);
+        assert_eq!(count("nowhere"), 0);
+    }
 
     const CALL: &str = "crash_point(\"";
 

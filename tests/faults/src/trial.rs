@@ -8,11 +8,12 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 
 use crate::checker::{self, Invariant, Violation};
-use crate::clients::{Crowd, Habits, NAME_MARK, PHONE_MARK, Target};
+use crate::clients::{Crowd, Habits, NAME_MARK, PHONE_MARK, Target, forged};
 use crate::collect;
 use crate::evidence::Evidence;
 use crate::history::{Counts, History};
-use crate::world::{Cause, Node, Plan, Process, World, WorldError};
+use crate::points::Point;
+use crate::world::{Cause, Node, Plan, Process, Rest, World, WorldError};
 
 /// What the fleet may take from healing to quiet.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -24,18 +25,23 @@ pub struct Trial {
     pub rng: StdRng,
     /// Kills that a case about kills is to make.
     pub kills_wanted: usize,
+    /// Where.
+    pub points: Vec<Point>,
     /// Whether there is time for what takes minutes.
     pub is_long: bool,
     /// What a reader of the report should know besides.
     pub notes: Vec<String>,
     http: reqwest::Client,
     renewed: BTreeMap<&'static str, String>,
+    /// Tokens with a good signature that nobody may accept all the same.
+    signed_in_vain: Vec<String>,
     seed: u64,
     crowds: usize,
     violations: BTreeSet<Violation>,
     evidence: Evidence,
-    slowest_recovery: Duration,
+    slowest: Rest,
     judged: usize,
+    unproven: Option<String>,
 }
 
 /// What came of a case.
@@ -46,37 +52,54 @@ pub struct Outcome {
     pub kills_at_random: usize,
     pub judged: usize,
     pub slowest_recovery: Duration,
+    /// What that recovery waited for at its end.
+    pub waited_for: Option<String>,
     pub peak_memory: u64,
     pub violations: Vec<Violation>,
     pub notes: Vec<String>,
+    /// Why no violations mean nothing here.
+    pub unproven: Option<String>,
     pub took: Duration,
 }
 
+impl Outcome {
+    /// Nothing was found, and nothing could have been.
+    pub fn proves_nothing(&self) -> bool {
+        self.violations.is_empty() && self.unproven.is_some()
+    }
+}
+
 impl Trial {
-    pub async fn start(plan: Plan, kills_wanted: usize, is_long: bool) -> Result<Self, WorldError> {
+    pub async fn start(plan: Plan, kills_wanted: usize, points: Vec<Point>, is_long: bool) -> Result<Self, WorldError> {
         let seed = plan.seed;
+        let world = World::start(plan).await?;
+        let signed_in_vain = world.signed_in_vain().await?;
         Ok(Self {
-            world: World::start(plan).await?,
+            world,
             history: History::begin(),
             rng: StdRng::seed_from_u64(seed),
             kills_wanted,
+            points,
             is_long,
             notes: Vec::new(),
             http: reqwest::Client::new(),
             renewed: BTreeMap::new(),
+            signed_in_vain,
             seed,
             crowds: 0,
             violations: BTreeSet::new(),
             evidence: Evidence::default(),
-            slowest_recovery: Duration::ZERO,
+            slowest: Rest::default(),
             judged: 0,
+            unproven: None,
         })
     }
 
     pub async fn target(&self) -> Result<Target, WorldError> {
         let gateway = self.world.gateway();
         let (customer, desk) = (self.token("customer").await?, self.token("desk").await?);
-        Ok(Target { gateway, customer, desk })
+        let bad = forged(&customer).into_iter().chain(self.signed_in_vain.iter().cloned()).collect();
+        Ok(Target { gateway, customer, desk, bad })
     }
 
     /// That of the last renewal, if there was one.
@@ -125,18 +148,32 @@ impl Trial {
         self.violations.insert(Violation { invariant, reservation: None, visit: None, what: what.into() });
     }
 
+    /// The case has not put to the test what it is about: without this it would look well.
+    pub fn proves_nothing(&mut self, why: impl Into<String>) {
+        self.unproven.get_or_insert(why.into());
+    }
+
     /// Heals everything, waits until all is quiet, and judges what there is. How many violations are new.
     pub async fn judge(&mut self) -> Result<usize, WorldError> {
         let known = self.violations.len();
         self.world.heal_all();
         let healed = Instant::now();
-        let quiet = self.world.quiet().await;
-        let took = healed.elapsed();
-        self.slowest_recovery = self.slowest_recovery.max(took);
-        if let Err(error) = quiet {
-            self.violated(Invariant::I11, error.to_string());
-        } else if took > RECOVERY_LIMIT {
-            self.violated(Invariant::I11, format!("it was quiet only {} s after healing", took.as_secs()));
+        let rest = match self.world.quiet().await {
+            Ok(rest) => {
+                if rest.took > RECOVERY_LIMIT {
+                    let last = rest.last.as_deref().unwrap_or("who was asked did not answer");
+                    let what = format!("it was quiet only {} s after healing; until then: {last}", rest.took.as_secs());
+                    self.violated(Invariant::I11, what);
+                }
+                rest
+            }
+            Err(error) => {
+                self.violated(Invariant::I11, error.to_string());
+                Rest { took: healed.elapsed(), last: None }
+            }
+        };
+        if rest.took > self.slowest.took {
+            self.slowest = rest;
         }
         self.evidence = collect::evidence(&self.world, &self.history).await?;
         self.violations.extend(checker::check(&self.evidence));
@@ -190,15 +227,21 @@ impl Trial {
         for (name, peak) in peaks.iter().filter(|(_, peak)| *peak > MEMORY_LIMIT) {
             self.violated(Invariant::I11, format!("{name} had {} MiB", peak / 1024 / 1024));
         }
+        let counts = self.history.counts();
+        if counts.ok == 0 {
+            self.proves_nothing(format!("none of {} requests was answered well", counts.requests));
+        }
         let outcome = Outcome {
-            counts: self.history.counts(),
+            counts,
             kills_at_failpoints: causes.iter().filter(|cause| matches!(cause, Cause::Failpoint(_))).count(),
             kills_at_random: causes.iter().filter(|cause| **cause == Cause::Killed).count(),
             judged: self.judged,
-            slowest_recovery: self.slowest_recovery,
+            slowest_recovery: self.slowest.took,
+            waited_for: self.slowest.last,
             peak_memory: peaks.into_iter().map(|(_, peak)| peak).max().unwrap_or_default(),
             violations: self.violations.into_iter().collect(),
             notes: self.notes,
+            unproven: self.unproven,
             took,
         };
         self.world.end().await?;

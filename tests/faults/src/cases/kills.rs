@@ -1,7 +1,7 @@
 //! Processes that end at once, at any point of their work.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rand::RngExt;
@@ -12,7 +12,7 @@ use super::errands;
 use crate::checker::Invariant;
 use crate::clients::Habits;
 use crate::history::{Action, Outcome};
-use crate::points::{self, Point, When};
+use crate::points::{Point, When};
 use crate::trial::Trial;
 use crate::world::{Cause, Node, Process, World, WorldError};
 
@@ -23,17 +23,21 @@ const UNTIL_REACHED: Duration = Duration::from_secs(8);
 const AT_ONCE: usize = 2;
 /// Kills between two judgements.
 const PER_ROUND: usize = 60;
+/// Kills in a row that no reservation got through between; more of them would only keep the fleet down.
+const IN_VAIN: usize = 3;
+/// For one to get through.
+const UNTIL_RESERVED: Duration = Duration::from_secs(20);
 
 pub async fn at_failpoints(trial: &mut Trial) -> Result<(), WorldError> {
     let mut reached: BTreeMap<(Node, &str), usize> =
-        points::all().into_iter().map(|point| ((point.node, point.name), 0)).collect();
+        trial.points.iter().map(|point| ((point.node, point.name), 0)).collect();
     let mut queue: Vec<Point> = Vec::new();
     let (mut kills, mut rounds) = (0, 0);
     while kills < trial.kills_wanted && rounds < 2 + 2 * trial.kills_wanted / PER_ROUND {
         rounds += 1;
         let size = PER_ROUND.min(trial.kills_wanted - kills);
         while queue.len() < size {
-            let mut pass = points::all();
+            let mut pass = trial.points.clone();
             pass.shuffle(&mut trial.rng);
             queue.extend(pass);
         }
@@ -47,6 +51,9 @@ pub async fn at_failpoints(trial: &mut Trial) -> Result<(), WorldError> {
     let missed: Vec<String> =
         reached.iter().filter(|(_, hits)| **hits == 0).map(|((node, point), _)| format!("{node} {point}")).collect();
     trial.note(format!("{} of {} points were reached", reached.len() - missed.len(), reached.len()));
+    if kills == 0 {
+        trial.proves_nothing("no process came past the point at which it was to be killed");
+    }
     if !missed.is_empty() {
         trial.note(format!("not reached: {}", missed.join(", ")));
     }
@@ -104,12 +111,21 @@ async fn is_killed_at(world: &World, process: &Process, point: Point, skip: u32)
 
 pub async fn at_random(trial: &mut Trial) -> Result<(), WorldError> {
     let wanted = trial.kills_wanted.div_ceil(5);
-    let mut kills = 0;
+    let (mut kills, mut between) = (0, 0);
     while kills < wanted {
         let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
-        for _ in 0..PER_ROUND.min(wanted - kills) {
+        let (mut reserved, mut in_vain) = (0, 0);
+        for number in 0..PER_ROUND.min(wanted - kills) {
             let pause = Duration::from_millis(trial.rng.random_range(50..700));
             tokio::time::sleep(pause).await;
+            if in_vain >= IN_VAIN {
+                until_reserved(trial, reserved).await;
+            }
+            let now = trial.history.reserved();
+            // Those before the first kill say nothing.
+            between += if number == 0 { 0 } else { now - reserved };
+            in_vain = if now > reserved { 0 } else { in_vain + 1 };
+            reserved = now;
             let node = Node::SERVICES[trial.rng.random_range(0..Node::SERVICES.len())];
             let replica = trial.rng.random_range(0..trial.world.service(node).len());
             trial.world.service(node)[replica].kill();
@@ -118,7 +134,18 @@ pub async fn at_random(trial: &mut Trial) -> Result<(), WorldError> {
         crowd.leave().await;
         trial.judge().await?;
     }
+    trial.note(format!("{between} reservations were acknowledged between the kills"));
+    if between == 0 {
+        trial.proves_nothing(format!("no reservation got through between {kills} kills"));
+    }
     Ok(())
+}
+
+async fn until_reserved(trial: &Trial, before: usize) {
+    let started = Instant::now();
+    while trial.history.reserved() == before && started.elapsed() < UNTIL_RESERVED {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 pub async fn all_at_once(trial: &mut Trial) -> Result<(), WorldError> {

@@ -18,6 +18,7 @@ mod process;
 mod pump;
 mod quiet;
 mod services;
+mod signer;
 mod topic;
 mod webhook;
 
@@ -38,6 +39,7 @@ pub use node::Node;
 pub use people::PUBLIC_CLIENT;
 pub use plan::{Kafka, Plan, Storage};
 pub use process::{Cause, Death, Process};
+pub use quiet::Rest;
 pub use topic::{Record, TOPIC};
 pub use webhook::{Post, Webhook};
 

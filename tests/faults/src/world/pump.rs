@@ -15,6 +15,9 @@ use super::link::Link;
 const PIECE: usize = 16 * 1024;
 /// How often a slow link passes something on.
 const TICK: Duration = Duration::from_millis(50);
+/// By which the end of a stream that was held comes later than what was before it: it was lost as well, and TCP repeats
+/// it for itself. A server that reads both at once drops the request as one that nobody waits for.
+const END_BEHIND: Duration = Duration::from_millis(500);
 
 /// How the two directions know of each other.
 #[derive(Default)]
@@ -66,12 +69,16 @@ async fn pump(
 ) -> io::Result<()> {
     let mut fault = link.watch();
     let mut piece = vec![0; PIECE];
+    let mut was_held = false;
     loop {
         let length = from.read(&mut piece).await?;
-        until_open(&mut fault, direction).await?;
+        was_held |= until_open(&mut fault, direction).await?;
         let now = *fault.borrow();
         tokio::time::sleep(link.delay(now)).await;
         if length == 0 {
+            if was_held {
+                tokio::time::sleep(END_BEHIND).await;
+            }
             return to.shutdown().await;
         }
         let fate = match direction {
@@ -101,8 +108,11 @@ fn cut() -> io::Error {
     io::Error::from(io::ErrorKind::ConnectionReset)
 }
 
-async fn until_open(fault: &mut watch::Receiver<Fault>, direction: Direction) -> io::Result<()> {
-    fault.wait_for(|fault| !fault.holds(direction)).await.map(drop).map_err(|_| cut())
+/// Whether it had to wait.
+async fn until_open(fault: &mut watch::Receiver<Fault>, direction: Direction) -> io::Result<bool> {
+    let is_held = fault.borrow().holds(direction);
+    fault.wait_for(|fault| !fault.holds(direction)).await.map_err(|_| cut())?;
+    Ok(is_held)
 }
 
 async fn write(fault: Fault, to: &mut WriteHalf<'_>, bytes: &[u8]) -> io::Result<()> {

@@ -94,7 +94,8 @@ fn read(brokers: &str) -> Result<Vec<Record>, WorldError> {
     Ok(records)
 }
 
-fn lag(brokers: &str, group: &str) -> Result<i64, WorldError> {
+/// Each partition with how many of its records the group has not written down as done.
+fn lags(brokers: &str, group: &str) -> Result<Vec<(i32, i64)>, WorldError> {
     let consumer = consumer(brokers, group)?;
     let bounds = bounds(&consumer)?;
     let mut places = TopicPartitionList::new();
@@ -104,12 +105,13 @@ fn lag(brokers: &str, group: &str) -> Result<i64, WorldError> {
     let committed = consumer.committed_offsets(places, CALL)?;
     let behind = committed.elements().into_iter().map(|element| {
         let (low, high) = bounds[&element.partition()];
-        match element.offset() {
+        let lag = match element.offset() {
             Offset::Offset(place) => high - place,
             _ => high - low,
-        }
+        };
+        (element.partition(), lag)
     });
-    Ok(behind.sum())
+    Ok(behind.collect())
 }
 
 fn reset(brokers: &str, group: &str) -> Result<(), WorldError> {
@@ -129,7 +131,12 @@ impl World {
 
     /// How many records a service's group has not written down as done.
     pub async fn lag(&self, of: Node) -> Result<i64, WorldError> {
-        self.ask_broker(move |brokers| lag(brokers, of.name())).await
+        Ok(self.lags(of).await?.into_iter().map(|(_, lag)| lag).sum())
+    }
+
+    /// The same, by partition.
+    pub async fn lags(&self, of: Node) -> Result<Vec<(i32, i64)>, WorldError> {
+        self.ask_broker(move |brokers| lags(brokers, of.name())).await
     }
 
     /// Lets a service read everything again. All its replicas must be held down meanwhile.
