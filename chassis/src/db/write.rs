@@ -193,17 +193,20 @@ async fn run_waiting(
         settles.push(done.settle);
         return Ok(done.keep);
     }
-    let mut next = Some(first);
+    let (mut next, mut mark) = (Some(first), "SAVEPOINT job");
     let mut any_kept = false;
     while let Some(job) = next {
-        any_kept |= run_in_savepoint(tx, job, settles).await?;
+        any_kept |= run_after(mark, tx, job, settles).await?;
+        // In one go, as each goes to another thread and back; the last one ends with the transaction.
+        mark = "RELEASE job; SAVEPOINT job";
         next = if settles.len() < BATCH { jobs.try_recv().ok() } else { None };
     }
     Ok(any_kept)
 }
 
-async fn run_in_savepoint(tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> Result<bool, DbError> {
-    if let Err(error) = tx.run("SAVEPOINT job").await {
+/// Sets a mark to come back to, and runs a closure.
+async fn run_after(mark: &'static str, tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> Result<bool, DbError> {
+    if let Err(error) = tx.run(mark).await {
         return refuse(job, error, settles).await.map(|()| false);
     }
     let (wrote_outbox, bells) = (tx.wrote_outbox, tx.bells.len());
@@ -214,7 +217,6 @@ async fn run_in_savepoint(tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> R
         tx.bells.truncate(bells);
         tx.run("ROLLBACK TO job").await?;
     }
-    tx.run("RELEASE job").await?;
     Ok(done.keep)
 }
 
