@@ -23,8 +23,8 @@ const POLL: Duration = Duration::from_secs(1);
 const GIVE_UP_EVERY: Duration = Duration::from_secs(60);
 /// Messages that are written to the log in one transaction at most.
 const LOG_BATCH: i64 = 500;
-/// Beyond the timeout of a try, before somebody else may take the message.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// Beyond the timeout of a try, before somebody else may take the message: what a dead sender had in hand waits for it.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 pub struct Sender {
     app: App,
