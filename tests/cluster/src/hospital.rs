@@ -1,5 +1,6 @@
 //! The hospital through its gateway, with a customer's token that is renewed in time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, StatusCode};
@@ -30,13 +31,20 @@ pub struct Hospital {
     /// Makes a new one for each request.
     fresh: Client,
     token: Mutex<Option<(String, Instant)>>,
+    repeated: AtomicU64,
 }
 
 impl Hospital {
     pub fn new(way: Way) -> Self {
         let client =
             |idle: usize| Client::builder().timeout(PATIENCE).pool_max_idle_per_host(idle).build().unwrap_or_default();
-        Self { way, keeping: client(usize::MAX), fresh: client(0), token: Mutex::new(None) }
+        Self {
+            way,
+            keeping: client(usize::MAX),
+            fresh: client(0),
+            token: Mutex::new(None),
+            repeated: AtomicU64::new(0),
+        }
     }
 
     async fn token(&self) -> Result<String, Error> {
@@ -70,17 +78,35 @@ impl Hospital {
         self.send_by(&self.fresh, method, path, body).await
     }
 
+    /// A kept connection may be closed at the very moment when it is used, as HTTP allows; what may be repeated is
+    /// then sent once more on a new one (RFC 9110, 9.2.2), and counted.
     async fn send_by(&self, client: &Client, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
         let request_line = format!("{method} {path}");
-        let mut request = client.request(method.clone(), format!("{}{path}", self.way.gateway));
-        request = request.bearer_auth(self.token().await?);
-        if method == Method::POST {
-            request = request.header("idempotency-key", Uuid::new_v4().to_string());
+        let (token, key) = (self.token().await?, Uuid::new_v4().to_string());
+        let request = |client: &Client| {
+            let mut request = client.request(method.clone(), format!("{}{path}", self.way.gateway)).bearer_auth(&token);
+            if method == Method::POST {
+                request = request.header("idempotency-key", &key);
+            }
+            match body {
+                Some(body) => request.json(body),
+                None => request,
+            }
+        };
+        match answer(&request_line, request(client)).await {
+            Err(Error::NoAnswer { source, .. })
+                if source.is_request() && !source.is_connect() && !source.is_timeout() =>
+            {
+                self.repeated.fetch_add(1, Ordering::Relaxed);
+                answer(&request_line, request(&self.fresh)).await
+            }
+            outcome => outcome,
         }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        answer(&request_line, request).await
+    }
+
+    /// How many requests were sent twice since this was asked last.
+    pub fn take_repeated(&self) -> u64 {
+        self.repeated.swap(0, Ordering::Relaxed)
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, Error> {

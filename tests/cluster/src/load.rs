@@ -40,10 +40,11 @@ impl Tally {
         }
     }
 
-    fn line(&self) -> Value {
+    fn line(&self, hospital: &Hospital) -> Value {
         json!({
             "requests": self.requests,
             "failed": self.failed,
+            "repeated": hospital.take_repeated(),
             "slowest_ms": self.slowest.as_millis() as u64,
             "mean_ms": self.total.as_millis() as u64 / self.requests.max(1),
             "failures": self.failures,
@@ -61,17 +62,17 @@ pub async fn constant(hospital: Hospital, rate: u32) -> Result<(), Error> {
     for number in 0_u64.. {
         tokio::select! {
             _ = send.tick() => drop(tokio::spawn(send_one(hospital.clone(), tally.clone(), number))),
-            _ = report.tick() => print_and_begin_anew(&tally),
+            _ = report.tick() => print_and_begin_anew(&tally, &hospital),
             _ = stop.recv() => break,
         }
     }
-    print_and_begin_anew(&tally);
+    print_and_begin_anew(&tally, &hospital);
     Ok(())
 }
 
-fn print_and_begin_anew(tally: &Mutex<Tally>) {
+fn print_and_begin_anew(tally: &Mutex<Tally>, hospital: &Hospital) {
     let ended = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
-    println!("{}", ended.line());
+    println!("{}", ended.line(hospital));
 }
 
 /// What people do all day: one reserves, the others look.
@@ -113,6 +114,6 @@ pub async fn siege(hospital: Hospital, users: u32, seconds: u64) -> Result<(), E
             *all.failures.entry(words).or_default() += count;
         }
     }
-    println!("{}", all.line());
+    println!("{}", all.line(&hospital));
     Ok(())
 }
