@@ -110,6 +110,10 @@ impl Planner<'_> {
         let kafka = settings.reach(Name::Kafka).to_string();
         let brokers = settings.kafka.clone().unwrap_or(kafka);
         environment.insert("KAFKA_BROKERS", brokers);
+        // One consumer a service: more partitions would only mean more requests to the embedded broker.
+        if settings.kafka.is_none() && std::env::var_os("KAFKA_PARTITIONS").is_none() {
+            environment.insert("KAFKA_PARTITIONS", "1".to_owned());
+        }
         if name.has_database() {
             environment.insert("DATABASE_URL", self.database(name));
         }
@@ -223,6 +227,7 @@ mod tests {
         assert_eq!(reservation["HTTP_HOST"], "0.0.0.0");
         assert_eq!(reservation["DIAGNOSIS_URL"], "http://127.0.0.1:8083");
         assert_eq!(reservation["KAFKA_BROKERS"], "127.0.0.1:9092");
+        assert_eq!(reservation["KAFKA_PARTITIONS"], "1");
     }
 
     #[test]
@@ -235,6 +240,7 @@ mod tests {
         let lookup = &named(&plan, Name::Lookup).environment;
         assert_eq!(lookup["DATABASE_URL"], "postgres://u:p@h:5432/lookup?sslmode=require");
         assert_eq!(lookup["KAFKA_BROKERS"], "broker:9092");
+        assert!(!lookup.contains_key("KAFKA_PARTITIONS"));
         assert!(!plan.iter().any(|process| process.name == Name::Kafka));
     }
 

@@ -4,9 +4,14 @@ use std::{
     collections::BTreeMap,
     fs, io,
     net::{SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{name::Name, plan::Process};
+
+const ENDING_TAKES: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -35,7 +40,7 @@ pub fn check(processes: &[Process]) -> Result<(), PortError> {
         if let Some(first) = given.insert(address.port(), name) {
             return Err(PortError::Twice { first, second: name, port: address.port() });
         }
-        let Err(source) = TcpListener::bind(address) else {
+        let Err(source) = listen(address) else {
             continue;
         };
         if source.kind() != io::ErrorKind::AddrInUse {
@@ -44,6 +49,23 @@ pub fn check(processes: &[Process]) -> Result<(), PortError> {
         return Err(PortError::Taken { name, address, holder: holder(address.port()) });
     }
     Ok(())
+}
+
+/// A port that nobody seems to hold is often still one of a process that was killed a moment ago.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let asked = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && asked.elapsed() < ENDING_TAKES
+                    && holder(address.port()).is_none() =>
+            {
+                thread::sleep(LOOK_EVERY);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Who listens on this port, as far as this user may know.
