@@ -35,6 +35,7 @@ const WAITS: &str = "waits behind a parked message of the same key";
 const WELL_AFTER: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+const LEAVES_WITHIN: Duration = Duration::from_secs(3);
 /// Well within a session of the consumer group.
 const AWAKE_EVERY: Duration = Duration::from_secs(3);
 
@@ -117,11 +118,15 @@ impl Intake {
                 break;
             }
         }
-        // Leaves the group with what is done written down; it may ask the broker, so not on the async thread.
+        // Leaves the group with what is done written down; it may ask the broker, so not on the async thread. One that
+        // is away is not waited for: what is read again then, the inbox knows.
         let consumer = self.consumer;
-        let left = tokio::task::spawn_blocking(move || consumer.commit_consumer_state(CommitMode::Sync)).await;
-        if let Ok(Err(error)) = left {
-            tracing::debug!(%error, "no offsets to commit at the end");
+        let leaving = tokio::task::spawn_blocking(move || consumer.commit_consumer_state(CommitMode::Sync));
+        match tokio::time::timeout(LEAVES_WITHIN, leaving).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::debug!(%error, "no offsets to commit at the end"),
+            Ok(Err(error)) => tracing::debug!(%error, "the last commit panicked"),
+            Err(_) => tracing::debug!("the broker did not take the last offsets in time"),
         }
     }
 
