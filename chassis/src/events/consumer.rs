@@ -26,6 +26,12 @@ use crate::{Chassis, Db, DbError, Lifecycle, StartError, Tx};
 
 /// Messages in one transaction at most.
 pub(super) const BATCH: usize = 256;
+/// With a slow database a transaction has fewer of them, so that it takes no longer: a stop has to wait for its end,
+/// and so has whoever wants the same rows.
+const LONG_BATCH: Duration = Duration::from_secs(2);
+/// For so long the broker does not hear of us while one lasts all the same. Not less: what was fetched ahead is thrown
+/// away when partitions are paused.
+const UNHEARD: Duration = Duration::from_secs(10);
 /// Of a key or a header.
 const LONGEST_TEXT: usize = 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -100,6 +106,7 @@ impl Intake {
     async fn run(self) {
         // Received but not yet processed.
         let mut waiting = Vec::new();
+        let mut most = BATCH;
         loop {
             if waiting.is_empty() {
                 tokio::select! {
@@ -109,14 +116,16 @@ impl Intake {
                     () = self.lifecycle.stopping() => break,
                 };
             }
-            while waiting.len() < BATCH {
+            while waiting.len() < most {
                 let Some(received) = self.consumer.recv().now_or_never() else { break };
                 self.add(&mut waiting, received);
             }
             let batch = std::mem::take(&mut waiting);
+            let (size, began) = (batch.len(), Instant::now());
             if !batch.is_empty() && !self.take_in_at_last(batch, &mut waiting).await {
                 break;
             }
+            most = next_most(most, size, began.elapsed());
         }
         // Leaves the group with what is done written down; it may ask the broker, so not on the async thread. One that
         // is away is not waited for: what is read again then, the inbox knows.
@@ -148,7 +157,7 @@ impl Intake {
         let batch: Arc<[Message]> = batch.into();
         let (mut pause, started) = (FIRST_PAUSE, Instant::now());
         crash_point("consumer.before-take-in");
-        while let Err(error) = take_in(&self.db, &self.handler, &batch).await {
+        while let Err(error) = self.take_in(&batch, waiting).await {
             self.lifecycle.is_troubled("database", &error);
             tracing::warn!(error = crate::http::problem::chain(&error), "messages wait for the database");
             if !self.rest(pause, waiting).await {
@@ -165,12 +174,33 @@ impl Intake {
         true
     }
 
-    /// Waits with the partitions paused, still polling, so that the broker does not take us for dead.
+    /// One try. The broker hears of us all the same where it takes long.
+    async fn take_in(&self, batch: &Arc<[Message]>, waiting: &mut Vec<Message>) -> Result<(), DbError> {
+        let taken = take_in(&self.db, &self.handler, batch);
+        tokio::pin!(taken);
+        tokio::select! {
+            taken = &mut taken => return taken,
+            () = tokio::time::sleep(UNHEARD) => {}
+        }
+        self.with_partitions_paused(taken, waiting).await
+    }
+
+    /// `false`: a stop came first.
     async fn rest(&self, pause: Duration, waiting: &mut Vec<Message>) -> bool {
+        let rested = async {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => true,
+                () = self.lifecycle.stopping() => false,
+            }
+        };
+        self.with_partitions_paused(rested, waiting).await
+    }
+
+    /// Still polling, so that the broker does not take us for dead and others who join need not wait for us.
+    async fn with_partitions_paused<T>(&self, work: impl Future<Output = T>, waiting: &mut Vec<Message>) -> T {
         let mut paused = TopicPartitionList::new();
-        let rested = tokio::select! {
-            () = tokio::time::sleep(pause) => true,
-            () = self.lifecycle.stopping() => false,
+        let outcome = tokio::select! {
+            outcome = work => outcome,
             never = self.receive_paused(waiting, &mut paused) => match never {},
         };
         // All of them, not those that are assigned now: one that was taken away meanwhile would come back paused,
@@ -178,7 +208,7 @@ impl Intake {
         if let Err(error) = self.consumer.resume(&paused) {
             tracing::warn!(%error, "partitions could not be resumed");
         }
-        rested
+        outcome
     }
 
     /// Paused partitions deliver nothing, but one assigned meanwhile is not paused: what it has brought is kept,
@@ -215,6 +245,15 @@ impl Intake {
             }
         }
     }
+}
+
+/// How many messages the next transaction may have, after one with so many that took so long.
+fn next_most(most: usize, size: usize, took: Duration) -> usize {
+    if took > LONG_BATCH {
+        return (size / 2).max(1);
+    }
+    // A small one that was quick says little of a big one.
+    if size >= most && took < LONG_BATCH / 4 { (most * 2).min(BATCH) } else { most }
 }
 
 /// Processes messages in their order; an error means that the database is in trouble and nothing is lost.
@@ -348,7 +387,18 @@ pub(super) fn owned(message: &BorrowedMessage<'_>) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::{BATCH, Duration, LONG_BATCH, next_most, text};
+
+    #[test]
+    fn a_slow_database_gets_less_at_once_and_one_that_is_quick_again_more() {
+        let (slow, quick) = (2 * LONG_BATCH, Duration::from_millis(20));
+        assert_eq!(next_most(BATCH, BATCH, quick), BATCH);
+        assert_eq!(next_most(BATCH, 100, slow), 50);
+        assert_eq!(next_most(1, 1, slow), 1);
+        assert_eq!(next_most(50, 50, quick), 100);
+        assert_eq!(next_most(50, 3, quick), 50);
+        assert_eq!(next_most(50, 50, LONG_BATCH / 2), 50);
+    }
 
     #[test]
     fn a_key_that_a_database_could_not_keep_is_none() {

@@ -21,6 +21,10 @@ const CLIENTS: usize = 12;
 const UNTIL_REACHED: Duration = Duration::from_secs(8);
 /// Services that are being killed at the same time; with more of them nothing would get anywhere.
 const AT_ONCE: usize = 2;
+/// How many times a process may come past its point before it ends there, and how long it lives in peace before that.
+/// If it always died young, nobody would get anything done.
+const MOST_SKIPPED: u32 = 12;
+const MOST_MS_BETWEEN: u64 = 800;
 /// Kills between two judgements.
 const PER_ROUND: usize = 60;
 /// Kills in a row that no reservation got through between; more of them would only keep the fleet down.
@@ -62,17 +66,20 @@ pub async fn at_failpoints(trial: &mut Trial) -> Result<(), WorldError> {
 
 /// Kills services at these points while clients work; those that were reached.
 async fn kill_at(trial: &mut Trial, points: Vec<Point>) -> Result<Vec<Point>, WorldError> {
-    let mut by_service: BTreeMap<Node, Vec<(Point, u32)>> = BTreeMap::new();
+    let mut by_service: BTreeMap<Node, Vec<(Point, Duration, u32)>> = BTreeMap::new();
     for point in points {
-        by_service.entry(point.node).or_default().push((point, trial.rng.random_range(0..3)));
+        let life = Duration::from_millis(trial.rng.random_range(0..MOST_MS_BETWEEN));
+        let skip = trial.rng.random_range(0..MOST_SKIPPED);
+        by_service.entry(point.node).or_default().push((point, life, skip));
     }
     let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
     let turns = Semaphore::new(AT_ONCE);
     let (world, turns) = (&trial.world, &turns);
     let services = by_service.into_values().map(async |points| {
         let mut reached = Vec::new();
-        for (number, (point, skip)) in points.into_iter().enumerate() {
+        for (number, (point, life, skip)) in points.into_iter().enumerate() {
             let Ok(_turn) = turns.acquire().await else { break };
+            tokio::time::sleep(life).await;
             let replicas = world.service(point.node);
             if is_killed_at(world, &replicas[number % replicas.len()], point, skip).await? {
                 reached.push(point);

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde_json::json;
+
 use super::{Findings, Invariant, grouped, streams};
 use crate::evidence::{Bill, Evidence, MedicalRecord, Reservation, View};
 
@@ -25,7 +27,7 @@ pub fn check(evidence: &Evidence, findings: &mut Findings) {
             .is_some_and(|types| types.contains(&"ReservationChanged") && reservation.state == "RESERVED");
         let wanted = fold(reservation, has_changed, records.get(&reservation.id), bills.get(&reservation.id));
         if **view != wanted {
-            let what = format!("lookup has {view:?}, and the services say {wanted:?}");
+            let what = format!("lookup differs from the services: {}", differences(view, &wanted));
             findings.about(Invariant::I5, reservation.id, what);
         }
     }
@@ -69,6 +71,14 @@ fn fold(reservation: &Reservation, has_changed: bool, record: Option<&&MedicalRe
         payment: payment.map(str::to_owned),
         state: state.max_by_key(rank).map(str::to_owned),
     }
+}
+
+/// Each field that is not as it should be.
+fn differences(view: &View, wanted: &View) -> String {
+    let (view, wanted) = (json!(view), json!(wanted));
+    let fields = view.as_object().into_iter().flatten().filter(|(name, value)| wanted[*name] != **value);
+    let told: Vec<String> = fields.map(|(name, value)| format!("{name} {value} instead of {}", wanted[name])).collect();
+    told.join(", ")
 }
 
 /// A key that a case has made up.
@@ -160,6 +170,13 @@ mod tests {
             spoil(&mut evidence);
             assert!(broken(&evidence).contains(&Invariant::I5), "{number}");
         }
+    }
+
+    #[test]
+    fn only_what_differs_is_told() {
+        let view = View { version: 15, fee: Some(10), ..View::default() };
+        let wanted = View { version: 5, ..view.clone() };
+        assert_eq!(differences(&view, &wanted), "version 15 instead of 5");
     }
 
     #[test]
