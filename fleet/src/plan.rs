@@ -39,6 +39,8 @@ const PROPOSED: [(&str, &str); 2] = [
     // glibc otherwise keeps a heap for each thread.
     ("MALLOC_ARENA_MAX", "2"),
 ];
+/// And with the embedded broker. One consumer a service: more partitions would only mean more requests to it.
+const PROPOSED_EMBEDDED: [(&str, &str); 1] = [("KAFKA_PARTITIONS", "1")];
 
 pub struct Planner<'a> {
     pub settings: &'a Settings,
@@ -91,12 +93,14 @@ impl Planner<'_> {
     }
 
     fn environment(&self, name: Name) -> BTreeMap<&'static str, String> {
+        let settings = self.settings;
+        let embedded = PROPOSED_EMBEDDED.into_iter().filter(|_| settings.kafka.is_none());
         let mut environment: BTreeMap<_, _> = PROPOSED
             .into_iter()
+            .chain(embedded)
             .filter(|(key, _)| std::env::var_os(key).is_none())
             .map(|(key, value)| (key, value.to_owned()))
             .collect();
-        let settings = self.settings;
         if !name.is_service() {
             return environment;
         }
@@ -110,10 +114,6 @@ impl Planner<'_> {
         let kafka = settings.reach(Name::Kafka).to_string();
         let brokers = settings.kafka.clone().unwrap_or(kafka);
         environment.insert("KAFKA_BROKERS", brokers);
-        // One consumer a service: more partitions would only mean more requests to the embedded broker.
-        if settings.kafka.is_none() && std::env::var_os("KAFKA_PARTITIONS").is_none() {
-            environment.insert("KAFKA_PARTITIONS", "1".to_owned());
-        }
         if name.has_database() {
             environment.insert("DATABASE_URL", self.database(name));
         }

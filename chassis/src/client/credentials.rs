@@ -12,6 +12,7 @@ use crate::Secret;
 use crate::failpoint::crash_point;
 use crate::http::problem::chain;
 
+/// Whoever needs the token stands still for as long.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Those who wait for the same answer do not each ask again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -44,10 +45,12 @@ struct Token {
     ends_at: Instant,
 }
 
+/// What a token server answers.
 #[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: u64,
+pub(crate) struct Granted {
+    pub access_token: String,
+    /// Seconds.
+    pub expires_in: u64,
 }
 
 impl Credentials {
@@ -85,20 +88,33 @@ impl Credentials {
     }
 
     async fn fetch(&self) -> Result<Token, String> {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &self.settings.client_id),
-            ("client_secret", self.settings.client_secret.reveal()),
-        ];
         let asked = Instant::now();
-        let answer = async {
-            let request = self.http.post(&self.settings.token_url).timeout(TIMEOUT).form(&form);
-            request.send().await?.error_for_status()?.json::<TokenAnswer>().await
-        };
+        let answer = grant(&self.http, &self.settings, "");
         crash_point("credentials.before-call");
-        let answer = answer.await.map_err(|error| chain(&error))?;
+        let answer = answer.await?;
         crash_point("credentials.after-answer");
         let lifetime = Duration::from_secs(answer.expires_in);
         Ok(Token { text: answer.access_token, renew_at: asked + lifetime.mul_f64(0.8), ends_at: asked + lifetime })
     }
+}
+
+/// Asks a token server for a token of the service's own; an empty scope asks for none in particular.
+pub(crate) async fn grant(
+    http: &reqwest::Client,
+    settings: &CredentialsSettings,
+    scope: &str,
+) -> Result<Granted, String> {
+    let mut form = vec![
+        ("grant_type", "client_credentials"),
+        ("client_id", &settings.client_id),
+        ("client_secret", settings.client_secret.reveal()),
+    ];
+    if !scope.is_empty() {
+        form.push(("scope", scope));
+    }
+    let answer = async {
+        let request = http.post(&settings.token_url).timeout(TIMEOUT).form(&form);
+        request.send().await?.error_for_status()?.json().await
+    };
+    answer.await.map_err(|error| chain(&error))
 }

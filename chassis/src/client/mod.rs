@@ -17,6 +17,7 @@ use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub(crate) use credentials::grant;
 pub use credentials::{Credentials, CredentialsSettings};
 
 use crate::SettingError;

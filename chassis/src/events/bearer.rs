@@ -2,34 +2,22 @@
 //! four fifths of its life are over.
 
 use std::error::Error;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use rdkafka::client::OAuthToken;
-use serde::Deserialize;
 use tokio::runtime;
 
-use super::security::Grant;
-use crate::http::problem::chain;
-
-/// Whoever reads from the broker stands still for as long.
-const TIMEOUT: Duration = Duration::from_secs(2);
+use crate::client::{CredentialsSettings, grant};
 
 #[derive(Clone)]
 pub struct Bearer {
-    grant: Grant,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    access_token: String,
-    /// Seconds.
-    expires_in: i64,
+    credentials: CredentialsSettings,
+    scope: String,
 }
 
 impl Bearer {
-    pub fn new(grant: Grant) -> Self {
-        Self { grant }
+    pub fn new(credentials: CredentialsSettings, scope: String) -> Self {
+        Self { credentials, scope }
     }
 
     /// Waits for the token. The library may ask from within the service's own async thread, which cannot wait for
@@ -48,23 +36,14 @@ impl Bearer {
     }
 
     async fn fetch(&self) -> Result<OAuthToken, String> {
-        let grant = &self.grant;
-        let mut form = vec![
-            ("grant_type", "client_credentials"),
-            ("client_id", &grant.client_id),
-            ("client_secret", grant.client_secret.reveal()),
-        ];
-        if !grant.scope.is_empty() {
-            form.push(("scope", &grant.scope));
-        }
         let asked = Timestamp::now().as_millisecond();
-        let answer = async {
-            let request = reqwest::Client::new().post(&grant.token_url).timeout(TIMEOUT).form(&form);
-            request.send().await?.error_for_status()?.json::<Answer>().await
-        };
-        let answer = answer.await.map_err(|error| chain(&error))?;
-        let lifetime_ms = asked + answer.expires_in.saturating_mul(1000);
-        Ok(OAuthToken { token: answer.access_token, principal_name: grant.client_id.clone(), lifetime_ms })
+        let granted = grant(&reqwest::Client::new(), &self.credentials, &self.scope).await?;
+        let lifetime_ms = i64::try_from(granted.expires_in).unwrap_or(i64::MAX).saturating_mul(1000);
+        Ok(OAuthToken {
+            token: granted.access_token,
+            principal_name: self.credentials.client_id.clone(),
+            lifetime_ms: asked.saturating_add(lifetime_ms),
+        })
     }
 }
 
@@ -101,8 +80,9 @@ mod tests {
                 axum::serve(listener, Router::new().route("/token", post(answer))).await.unwrap();
             });
         });
-        let (client_id, scope) = ("reservation".to_owned(), "kafka".to_owned());
-        let bearer = Bearer::new(Grant { token_url, client_id, client_secret: Secret::new(secret), scope });
+        let client_id = "reservation".to_owned();
+        let credentials = CredentialsSettings { token_url, client_id, client_secret: Secret::new(secret) };
+        let bearer = Bearer::new(credentials, "kafka".to_owned());
         bearer.token().map_err(|error| error.to_string())
     }
 

@@ -27,7 +27,7 @@ pub struct Quiet {
 
 impl Quiet {
     fn new(settings: &Kafka) -> Self {
-        Self { bearer: settings.security.grant().map(Bearer::new) }
+        Self { bearer: settings.security.bearer() }
     }
 }
 

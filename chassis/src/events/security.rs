@@ -6,7 +6,9 @@ use std::fs::File;
 use rdkafka::ClientConfig;
 use serde::Deserialize;
 
+use super::bearer::Bearer;
 use crate::Secret;
+use crate::client::CredentialsSettings;
 
 /// The section `[kafka.security]`; the meaning of each setting is in `kafka.toml`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -21,15 +23,6 @@ pub struct Security {
     ca_file: String,
     certificate_file: String,
     key_file: String,
-}
-
-/// What a token for the broker is asked for with.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    pub token_url: String,
-    pub client_id: String,
-    pub client_secret: Secret,
-    pub scope: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -163,19 +156,20 @@ fn complaint(key: &str, problem: &str) -> String {
 
 impl Security {
     /// With OAUTHBEARER, how a token is had.
-    pub fn grant(&self) -> Option<Grant> {
+    pub fn bearer(&self) -> Option<Bearer> {
         let client_secret = self.password.clone().filter(|_| self.mechanism == Mechanism::OauthBearer)?;
-        let (token_url, client_id, scope) = (self.token_url.clone(), self.username.clone(), self.scope.clone());
-        Some(Grant { token_url, client_id, client_secret, scope })
+        let (token_url, client_id) = (self.token_url.clone(), self.username.clone());
+        Some(Bearer::new(CredentialsSettings { token_url, client_id, client_secret }, self.scope.clone()))
     }
 
     pub fn apply(&self, client: &mut ClientConfig) {
         client.set("security.protocol", self.protocol.name());
-        if self.protocol.has_sasl() {
+        // Only with a kind of sasl is there a password.
+        if let Some(password) = &self.password {
             client.set("sasl.mechanism", self.mechanism.name());
-        }
-        if let Some(password) = self.password.as_ref().filter(|_| self.mechanism != Mechanism::OauthBearer) {
-            client.set("sasl.username", &self.username).set("sasl.password", password.reveal());
+            if self.mechanism != Mechanism::OauthBearer {
+                client.set("sasl.username", &self.username).set("sasl.password", password.reveal());
+            }
         }
         if self.protocol.has_tls() {
             // A broker whose certificate is for another host is none of ours.

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rama::{Context, Service};
 use tansu_broker::Error;
-use tansu_sans_io::{
-    ApiKey as _, Body, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, Frame, Header,
-    ProduceRequest,
-};
+use tansu_sans_io::{Body, FetchRequest, Frame, Header, ProduceRequest};
 use tansu_service::FrameRouteService;
 use tansu_storage::{Storage as _, StorageContainer, TopicId};
 use tokio::{
@@ -34,20 +31,18 @@ impl LongPoll {
         Self { routes, storage, tail: Arc::default(), produced: Arc::default() }
     }
 
-    async fn fetch(&self, ctx: Context<()>, mut frame: Frame) -> Result<Frame, Error> {
-        let Body::FetchRequest(ref mut request) = frame.body else {
-            return self.routes.serve(ctx, frame).await;
-        };
+    async fn fetch(&self, ctx: Context<()>, header: Header, mut request: FetchRequest) -> Result<Frame, Error> {
         let patience = u64::try_from(request.max_wait_ms).unwrap_or_default();
         let deadline = Instant::now() + Duration::from_millis(patience);
         request.max_wait_ms = 0;
-        self.learn_names(request).await?;
+        self.learn_names(&request).await?;
+        let frame = Frame { size: 0, header, body: request.clone().into() };
         loop {
             let produced = self.produced.notified();
             tokio::pin!(produced);
             // Listening starts before the fetch, so that nothing produced during it goes unnoticed.
             produced.as_mut().enable();
-            let response = self.fetch_now(&ctx, &frame).await?;
+            let response = self.fetch_now(&ctx, &frame, &request).await?;
             if has_news(&response.body) || Instant::now() >= deadline {
                 return Ok(response);
             }
@@ -58,10 +53,8 @@ impl LongPoll {
         }
     }
 
-    async fn fetch_now(&self, ctx: &Context<()>, frame: &Frame) -> Result<Frame, Error> {
-        let Body::FetchRequest(ref request) = frame.body else {
-            return self.routes.serve(ctx.clone(), frame.clone()).await;
-        };
+    /// The request is the frame's body.
+    async fn fetch_now(&self, ctx: &Context<()>, frame: &Frame, request: &FetchRequest) -> Result<Frame, Error> {
         if let Some(response) = self.tail.read(request) {
             let correlation_id = frame.correlation_id()?;
             return Ok(Frame { size: 0, header: Header::Response { correlation_id }, body: response.into() });
@@ -85,10 +78,8 @@ impl LongPoll {
         Ok(())
     }
 
-    async fn produce(&self, ctx: Context<()>, frame: Frame) -> Result<Frame, Error> {
-        let Body::ProduceRequest(request) = frame.body.clone() else {
-            return self.routes.serve(ctx, frame).await;
-        };
+    async fn produce(&self, ctx: Context<()>, header: Header, request: ProduceRequest) -> Result<Frame, Error> {
+        let frame = Frame { size: 0, header, body: request.clone().into() };
         let answer = self.routes.serve(ctx, frame).await;
         let response = match &answer {
             Ok(Frame { body: Body::ProduceResponse(response), .. }) => Some(response),
@@ -105,10 +96,10 @@ impl Service<(), Frame> for LongPoll {
     type Error = Error;
 
     async fn serve(&self, ctx: Context<()>, frame: Frame) -> Result<Frame, Error> {
-        match frame.api_key()? {
-            FetchRequest::KEY => self.fetch(ctx, frame).await,
-            ProduceRequest::KEY => self.produce(ctx, frame).await,
-            CreateTopicsRequest::KEY | DeleteTopicsRequest::KEY | DeleteRecordsRequest::KEY => {
+        match frame.body {
+            Body::FetchRequest(request) => self.fetch(ctx, frame.header, request).await,
+            Body::ProduceRequest(request) => self.produce(ctx, frame.header, request).await,
+            Body::CreateTopicsRequest(_) | Body::DeleteTopicsRequest(_) | Body::DeleteRecordsRequest(_) => {
                 let answer = self.routes.serve(ctx, frame).await;
                 self.tail.forget();
                 answer
