@@ -28,7 +28,7 @@ pub async fn half_close(trial: &mut Trial) -> Result<(), WorldError> {
 }
 
 async fn on_each_link(trial: &mut Trial, fault: Fault) -> Result<(), WorldError> {
-    let each = Duration::from_millis(if trial.is_long { 4000 } else { 700 });
+    let each = Duration::from_millis(if trial.is_long { 4000 } else { 400 });
     let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
     for link in all_links(trial) {
         link.set(fault);
@@ -73,7 +73,7 @@ pub async fn one_way_loss(trial: &mut Trial) -> Result<(), WorldError> {
 
 /// In a long run for longer than a reservation may stay undecided.
 async fn hold(trial: &mut Trial, faults: &[Fault]) -> Result<(), WorldError> {
-    let time = Duration::from_secs(if trial.is_long { 30 } else { 6 });
+    let time = Duration::from_secs(if trial.is_long { 30 } else { 4 });
     let link = trial.world.link(Node::Reservation, Node::Diagnosis)?.clone();
     for fault in faults {
         let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;

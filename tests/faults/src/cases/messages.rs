@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use rand::seq::SliceRandom;
 use reqwest::Client;
 use serde_json::Value;
@@ -11,7 +12,7 @@ use crate::checker::Invariant;
 use crate::clients::Habits;
 use crate::collect::{FOREIGN, KIND, POISON};
 use crate::trial::Trial;
-use crate::world::{Node, Record, WorldError};
+use crate::world::{Node, Process, Record, WorldError};
 
 const CLIENTS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,16 +28,12 @@ pub async fn replayed(trial: &mut Trial) -> Result<(), WorldError> {
     crowd.leave().await;
     trial.judge().await?;
 
+    let consumers: Vec<&Process> = Node::CONSUMERS.iter().flat_map(|node| trial.world.service(*node)).collect();
+    try_join_all(consumers.iter().map(|process| process.stop())).await?;
     for node in Node::CONSUMERS {
-        let replicas = trial.world.service(node).to_vec();
-        for process in &replicas {
-            process.stop().await?;
-        }
         trial.world.reset_offsets(node).await?;
-        for process in &replicas {
-            process.start().await?;
-        }
     }
+    try_join_all(consumers.iter().map(|process| process.start())).await?;
     trial.load(CLIENTS, Duration::from_secs(1)).await?;
     trial.judge().await?;
     Ok(())

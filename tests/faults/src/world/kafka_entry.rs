@@ -7,31 +7,21 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::Node;
 use super::link::{Endpoints, Link, Links};
 use super::pump::reset;
-use super::{Node, WorldError};
 
 /// Size, api key, api version, correlation id and the length of the client's id.
 const HEAD: usize = 14;
 const LONGEST_ID: usize = 64;
 
-/// A way to the broker for each of those that use it; all are reached at `address`.
-pub fn open(
-    links: &mut Links,
-    address: SocketAddr,
-    broker: &Endpoints,
-    seed: u64,
-) -> Result<Arc<[Arc<Link>]>, WorldError> {
+/// A way to the broker for each of those that use it; all are reached at `address`, where `listener` listens.
+pub fn open(links: &mut Links, listener: TcpListener, address: SocketAddr, broker: &Endpoints, seed: u64) {
     let users = [Node::Client].into_iter().chain(Node::SERVICES.into_iter().filter(|node| node.uses_kafka()));
     let ways: Vec<Arc<Link>> =
         users.map(|user| links.add(Link::new(user, Node::Kafka, address, broker, seed))).collect();
     let ways: Arc<[Arc<Link>]> = ways.into();
-    let listener = std::net::TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .and_then(TcpListener::from_std)
-        .map_err(|source| WorldError::io(format!("listen on {address}"), source))?;
-    tokio::spawn(listen(listener, ways.clone()));
-    Ok(ways)
+    tokio::spawn(listen(listener, ways));
 }
 
 async fn listen(listener: TcpListener, ways: Arc<[Arc<Link>]>) {

@@ -77,12 +77,12 @@ impl World {
             Some((node, megabytes)) => Some(Disk::mount(&folder.of(node), megabytes)?),
             None => None,
         };
-        let webhook = Webhook::listen().await?;
+        let webhook = Webhook::listen()?;
 
-        let (broker_address, advertised) = (ports::free()?, ports::free()?);
+        let (entry, advertised) = ports::listen()?;
         let broker_ready = Endpoints::default();
         let broker =
-            broker::blueprint(&plan, &folder.of(Node::Kafka), broker_address, advertised, folder.log(Node::Kafka, 0));
+            broker::blueprint(&plan, &folder.of(Node::Kafka), ports::free()?, advertised, folder.log(Node::Kafka, 0));
         let broker = Process::start_supervised(broker, &broker_ready, &http);
         let server_ready = Endpoints::default();
         let database_server = match plan.storage {
@@ -95,7 +95,7 @@ impl World {
         };
 
         let mut links = Links::default();
-        kafka_entry::open(&mut links, advertised, &broker_ready, plan.seed)?;
+        kafka_entry::open(&mut links, entry, advertised, &broker_ready, plan.seed);
         let ready = services::connect(&mut links, &plan, &server_ready, &webhook)?;
         broker.until_ready().await?;
         if let Some(server) = &database_server {

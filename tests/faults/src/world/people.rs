@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::command::output;
 use super::{World, WorldError};
@@ -12,18 +13,39 @@ use super::{World, WorldError};
 pub const PUBLIC_CLIENT: &str = "fleet";
 const ROLES: [&str; 4] = ["customer", "vet", "desk", "admin"];
 
+/// The same in all worlds of a campaign: hashing a password is slow by design.
+static REGISTERED: OnceCell<Registered> = OnceCell::const_new();
+
 pub struct People {
     /// What oauth reads.
     pub file: PathBuf,
-    /// What reservation shows to diagnosis.
-    pub service_secret: String,
-    passwords: BTreeMap<&'static str, String>,
+    registered: &'static Registered,
     tokens: Mutex<BTreeMap<String, String>>,
+}
+
+struct Registered {
+    users: Vec<u8>,
+    service_secret: String,
+    passwords: BTreeMap<&'static str, String>,
 }
 
 impl People {
     pub async fn make(oauth: &Path, folder: &Path) -> Result<Self, WorldError> {
         let file = folder.join("users.toml");
+        let registered = REGISTERED.get_or_try_init(|| Registered::make(oauth, &file)).await?;
+        std::fs::write(&file, &registered.users)
+            .map_err(|source| WorldError::io(format!("write {}", file.display()), source))?;
+        Ok(Self { file, registered, tokens: Mutex::default() })
+    }
+
+    /// What reservation shows to diagnosis.
+    pub fn service_secret(&self) -> &str {
+        &self.registered.service_secret
+    }
+}
+
+impl Registered {
+    async fn make(oauth: &Path, file: &Path) -> Result<Self, WorldError> {
         let path = file.to_string_lossy().into_owned();
         // What a command has made it prints alone.
         let add = async |words: &[&str]| {
@@ -36,7 +58,8 @@ impl People {
         for role in ROLES {
             passwords.insert(role, add(&["add-user", "--name", role, "--role", role]).await?);
         }
-        Ok(Self { file, service_secret, passwords, tokens: Mutex::default() })
+        let users = std::fs::read(file).map_err(|source| WorldError::io(format!("read {}", file.display()), source))?;
+        Ok(Self { users, service_secret, passwords })
     }
 }
 
@@ -55,7 +78,7 @@ impl World {
 
     /// The whole answer to a new login, with its refresh token.
     pub async fn log_in(&self, role: &str) -> Result<Value, WorldError> {
-        let password = self.people.passwords.get(role);
+        let password = self.people.registered.passwords.get(role);
         let password = password.ok_or_else(|| WorldError::failed(format!("nobody has the role {role}")))?;
         let form = [
             ("grant_type", "password"),

@@ -113,7 +113,7 @@ impl Surroundings<'_> {
                 set("DIAGNOSIS_URL", self.url(node, Node::Diagnosis)?);
                 set("CREDENTIALS_TOKEN_URL", format!("{}/oauth/token", self.url(node, Node::Oauth)?));
                 set("CREDENTIALS_CLIENT_ID", "reservation".to_owned());
-                set("CREDENTIALS_CLIENT_SECRET", self.people.service_secret.clone());
+                set("CREDENTIALS_CLIENT_SECRET", self.people.service_secret().to_owned());
             }
             Node::Oauth => {
                 set("ISSUER_URL", ISSUER.to_owned());

@@ -8,7 +8,6 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::util::Timeout;
 
 use super::{Node, World, WorldError};
 
@@ -147,6 +146,7 @@ impl World {
     /// Writes records as they are, into the partition that each names, or with -1 into that of its key.
     pub async fn publish_raw(&self, records: &[Record]) -> Result<(), WorldError> {
         let producer: FutureProducer = config(&self.brokers()).set("message.max.bytes", LARGEST).create()?;
+        let mut sent = Vec::new();
         for raw in records {
             let headers = raw
                 .headers
@@ -156,7 +156,11 @@ impl World {
             record.key = raw.key.as_deref();
             record.payload = raw.payload.as_deref();
             record.partition = (raw.partition >= 0).then_some(raw.partition);
-            producer.send(record, Timeout::After(CALL)).await.map_err(|(error, _)| error)?;
+            sent.push(producer.send_result(record).map_err(|(error, _)| error)?);
+        }
+        for delivery in sent {
+            let delivered = delivery.await.map_err(|error| WorldError::failed(error.to_string()))?;
+            delivered.map_err(|(error, _)| error)?;
         }
         // Dropping it waits for its own thread.
         tokio::task::spawn_blocking(move || drop(producer)).await.map_err(|error| WorldError::failed(error.to_string()))

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::WorldError;
+use super::{WorldError, ports};
 
 #[derive(Debug, Clone)]
 pub struct Post {
@@ -28,10 +28,8 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    pub async fn listen() -> Result<Self, WorldError> {
-        let failed = |source| WorldError::io("listen for notices", source);
-        let listener = TcpListener::bind(super::ports::free()?).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+    pub fn listen() -> Result<Self, WorldError> {
+        let (listener, address) = ports::listen()?;
         let webhook = Self { address, posts: Arc::default() };
         tokio::spawn(webhook.clone().accept(listener));
         Ok(webhook)
