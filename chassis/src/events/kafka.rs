@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::FutureProducer;
+use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::bearer::Bearer;
@@ -111,6 +111,15 @@ pub async fn ensure_topic(settings: &Kafka) -> Result<(), String> {
 }
 
 async fn make_topic(settings: &Kafka) -> Result<(), String> {
+    // A producer has a thread that hears why it is refused, and that the library wants a token; an admin client has not.
+    let producer = producer(settings).map_err(|error| error.to_string())?;
+    let known = producer.client().fetch_metadata(None, ADMIN_TIMEOUT).map_err(|error| error.to_string())?;
+    if known.topics().iter().any(|topic| topic.name() == settings.topic) {
+        return Ok(());
+    }
+    if settings.security.bearer().is_some() {
+        return Err(format!("there is no topic {}; with OAUTHBEARER make it beforehand", settings.topic));
+    }
     let admin: AdminClient<Quiet> =
         client(settings).create_with_context(Quiet::new(settings)).map_err(|error| error.to_string())?;
     let topic = NewTopic::new(&settings.topic, settings.partitions, TopicReplication::Fixed(settings.replication));

@@ -55,6 +55,8 @@ impl Replay {
     }
 
     fn begin(consumer: kafka::Reader, topic: &str, places: Places) -> Result<Self, ReplayError> {
+        // Nothing can have come yet, but the library may want a token, and asks for it only here.
+        drop(consumer.recv().now_or_never());
         let metadata = consumer.fetch_metadata(Some(topic), ASK_TIMEOUT)?;
         let known = metadata.topics().iter().find(|known| known.name() == topic && known.error().is_none());
         let partitions = known.map(|known| known.partitions()).unwrap_or_default();

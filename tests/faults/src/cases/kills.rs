@@ -37,7 +37,7 @@ pub async fn at_failpoints(trial: &mut Trial) -> Result<(), WorldError> {
         trial.points.iter().map(|point| ((point.node, point.name), 0)).collect();
     let mut queue: Vec<Point> = Vec::new();
     let (mut kills, mut rounds) = (0, 0);
-    while kills < trial.kills_wanted && rounds < 2 + 2 * trial.kills_wanted / PER_ROUND {
+    while kills < trial.kills_wanted && rounds < 1 + 2 * trial.kills_wanted / PER_ROUND {
         rounds += 1;
         let size = PER_ROUND.min(trial.kills_wanted - kills);
         while queue.len() < size {
