@@ -56,6 +56,29 @@ struct Pass {
     cases: Vec<&'static Case>,
 }
 
+impl Pass {
+    fn replicas(&self, case: &Case) -> usize {
+        match case.needs {
+            Needs::Replicas(least) => self.replicas.max(least),
+            _ => self.replicas,
+        }
+    }
+
+    /// In words.
+    fn world(&self, replicas: usize) -> String {
+        let storage = match self.storage {
+            Storage::Sqlite => "SQLite",
+            Storage::Postgres => "PostgreSQL",
+        };
+        let broker = match self.kafka {
+            Kafka::Embedded => "embedded broker",
+            Kafka::Apache => "Apache Kafka",
+        };
+        let replicas = if replicas > 1 { format!(", {replicas} replicas") } else { String::new() };
+        format!("{storage}, {broker}{replicas}")
+    }
+}
+
 pub struct Campaign {
     folder: PathBuf,
     binaries: PathBuf,
@@ -126,14 +149,7 @@ fn binaries() -> Result<PathBuf, CampaignError> {
 
 impl Campaign {
     async fn pass(&mut self, pass: &Pass, deadline: Option<Instant>) -> Result<(), CampaignError> {
-        println!(
-            "seed {}: {} cases, {:?}, {:?} Kafka, {} replicas",
-            pass.seed,
-            pass.cases.len(),
-            pass.storage,
-            pass.kafka,
-            pass.replicas
-        );
+        println!("seed {}: {} cases, {}", pass.seed, pass.cases.len(), pass.world(pass.replicas));
         for case in &pass.cases {
             if deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 break;
@@ -147,9 +163,9 @@ impl Campaign {
 
     async fn case(&mut self, pass: &Pass, case: &'static Case) -> Result<Row, CampaignError> {
         let (name, about) = (case.name, case.about);
-        let skipped = |reason: &str| Row { case: name, about, result: Ran::Skipped(reason.to_owned()) };
+        let row = |result| Row { case: name, world: pass.world(pass.replicas(case)), about, result };
         if let Some(obstacle) = case.obstacle(pass.storage) {
-            return Ok(skipped(obstacle));
+            return Ok(row(Ran::Skipped(obstacle.to_owned())));
         }
         let folder = self.folder.join(format!("{name}-{}", pass.seed));
         if folder.exists() {
@@ -170,10 +186,10 @@ impl Campaign {
                 }
                 Ran::Judged(outcome)
             }
-            Err(WorldError::NotPermitted(reason)) => return Ok(skipped(&reason)),
+            Err(WorldError::NotPermitted(reason)) => Ran::Skipped(reason),
             Err(error) => Ran::Failed(format!("{error}; logs are in {}", folder.display())),
         };
-        Ok(Row { case: name, about, result })
+        Ok(row(result))
     }
 
     fn conclude(self, options: &Options) -> Result<bool, CampaignError> {
@@ -195,10 +211,7 @@ fn plan(pass: &Pass, case: &Case, folder: PathBuf, binaries: PathBuf) -> Plan {
     let mut plan = Plan::new(folder, binaries, seed_of(pass.seed, case.name));
     plan.storage = pass.storage;
     plan.kafka = pass.kafka;
-    plan.replicas = match case.needs {
-        Needs::Replicas(least) => pass.replicas.max(least),
-        _ => pass.replicas,
-    };
+    plan.replicas = pass.replicas(case);
     (case.plan)(&mut plan);
     plan
 }

@@ -15,6 +15,8 @@ const STORIES: usize = 20;
 #[derive(Debug, Serialize)]
 pub struct Row {
     pub case: &'static str,
+    /// Storage, broker and replicas, in words.
+    pub world: String,
     pub about: &'static str,
     pub result: Ran,
 }
@@ -45,8 +47,9 @@ impl Row {
     }
 }
 
-const HEADINGS: [&str; 10] =
-    ["case", "requests", "ok", "refused", "unknown", "kills", "violations", "recovery", "peak", "took"];
+/// Kills are those at failpoints and those at any moment.
+const HEADINGS: [&str; 11] =
+    ["case", "world", "requests", "ok", "refused", "unknown", "kills", "violations", "recovery", "peak", "took"];
 
 /// The figures in columns, as Markdown, which is readable on a terminal too.
 pub fn table(rows: &[Row]) -> String {
@@ -68,12 +71,12 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let mut cells = vec![row.case.to_owned()];
+    let mut cells = vec![row.case.to_owned(), row.world.clone()];
     match &row.result {
         Ran::Judged(outcome) => {
             let counts = outcome.counts;
             cells.extend([counts.requests, counts.ok, counts.refused, counts.unknown].map(|count| count.to_string()));
-            cells.push((outcome.kills_at_failpoints + outcome.kills_at_random).to_string());
+            cells.push(format!("{} + {}", outcome.kills_at_failpoints, outcome.kills_at_random));
             cells.push(outcome.violations.len().to_string());
             cells.push(format!("{:.1} s", outcome.slowest_recovery.as_secs_f64()));
             cells.push(format!("{} MiB", outcome.peak_memory / 1024 / 1024));
@@ -167,7 +170,11 @@ mod tests {
     use super::*;
 
     fn outcome(violations: Vec<Violation>) -> Row {
-        Row { case: "a-case", about: "something", result: Ran::Judged(Outcome { violations, ..Outcome::default() }) }
+        row("a-case", Ran::Judged(Outcome { violations, ..Outcome::default() }))
+    }
+
+    fn row(case: &'static str, result: Ran) -> Row {
+        Row { case, world: "Sqlite".to_owned(), about: "something", result }
     }
 
     fn violation() -> Violation {
@@ -176,8 +183,8 @@ mod tests {
 
     #[test]
     fn a_campaign_is_good_if_every_case_was_judged_so_or_skipped() {
-        let skipped = Row { case: "b", about: "", result: Ran::Skipped("no root".to_owned()) };
-        let failed = Row { case: "c", about: "", result: Ran::Failed("no broker".to_owned()) };
+        let skipped = row("b", Ran::Skipped("no root".to_owned()));
+        let failed = row("c", Ran::Failed("no broker".to_owned()));
         assert!(outcome(Vec::new()).is_good() && skipped.is_good());
         assert!(!failed.is_good() && !outcome(vec![violation()]).is_good());
         assert!(page("faults", &[failed]).contains("promises were broken"));

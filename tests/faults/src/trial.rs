@@ -153,9 +153,8 @@ impl Trial {
         self.unproven.get_or_insert(why.into());
     }
 
-    /// Heals everything, waits until all is quiet, and judges what there is. How many violations are new.
-    pub async fn judge(&mut self) -> Result<usize, WorldError> {
-        let known = self.violations.len();
+    /// Heals everything, waits until all is quiet, and judges what there is.
+    pub async fn judge(&mut self) -> Result<(), WorldError> {
         self.world.heal_all();
         let healed = Instant::now();
         let rest = match self.world.quiet().await {
@@ -179,7 +178,16 @@ impl Trial {
         self.violations.extend(checker::check(&self.evidence));
         self.search_for_personal_data().await?;
         self.judged += 1;
-        Ok(self.violations.len() - known)
+        Ok(())
+    }
+
+    /// For whoever watches a case that takes long.
+    pub fn so_far(&self) -> String {
+        let recovery = format!("slowest recovery {:.1} s", self.slowest.took.as_secs_f64());
+        match self.violations.first() {
+            Some(first) => format!("{recovery}, {} violations, the first: {}", self.violations.len(), first.what),
+            None => format!("{recovery}, 0 violations"),
+        }
     }
 
     fn services(&self) -> impl Iterator<Item = &Process> {

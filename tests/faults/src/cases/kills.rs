@@ -1,6 +1,7 @@
 //! Processes that end at once, at any point of their work.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -14,19 +15,25 @@ use crate::clients::Habits;
 use crate::history::{Action, Outcome};
 use crate::points::{Point, When};
 use crate::trial::Trial;
-use crate::world::{Cause, Node, Process, World, WorldError};
+use crate::world::{Cause, Kafka, Node, Process, World, WorldError};
 
 const CLIENTS: usize = 12;
-/// A point that no work comes by in this time is tried again in the next round.
-const UNTIL_REACHED: Duration = Duration::from_secs(8);
+/// A point that no work comes by in this time is tried again in the next round. Apache Kafka gives nothing to a
+/// consumer before the session of the one that was killed is over, which is 10 s.
+const UNTIL_REACHED: Duration = Duration::from_secs(12);
 /// Services that are being killed at the same time; with more of them nothing would get anywhere.
 const AT_ONCE: usize = 2;
+/// With Apache Kafka most of the time goes by in waiting for a session's end.
+const AT_ONCE_APACHE: usize = 6;
 /// How many times a process may come past its point before it ends there, and how long it lives in peace before that.
 /// If it always died young, nobody would get anything done.
 const MOST_SKIPPED: u32 = 12;
 const MOST_MS_BETWEEN: u64 = 800;
 /// Kills between two judgements.
 const PER_ROUND: usize = 60;
+/// Each judgement looks at all that has ever happened, and what consumers have missed while they were down most of
+/// the time is then still to come: where there are many of them, clients take their time.
+const UNHURRIED: Range<Duration> = Duration::from_millis(150)..Duration::from_millis(600);
 /// Kills in a row that no reservation got through between; more of them would only keep the fleet down.
 const IN_VAIN: usize = 3;
 /// For one to get through.
@@ -51,6 +58,9 @@ pub async fn at_failpoints(trial: &mut Trial) -> Result<(), WorldError> {
             kills += 1;
         }
         trial.judge().await?;
+        if trial.kills_wanted > PER_ROUND {
+            println!("    {kills} of {} kills, {}", trial.kills_wanted, trial.so_far());
+        }
     }
     let missed: Vec<String> =
         reached.iter().filter(|(_, hits)| **hits == 0).map(|((node, point), _)| format!("{node} {point}")).collect();
@@ -72,9 +82,13 @@ async fn kill_at(trial: &mut Trial, points: Vec<Point>) -> Result<Vec<Point>, Wo
         let skip = trial.rng.random_range(0..MOST_SKIPPED);
         by_service.entry(point.node).or_default().push((point, life, skip));
     }
-    let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
-    let turns = Semaphore::new(AT_ONCE);
-    let (world, turns) = (&trial.world, &turns);
+    let mut habits = Habits::usual(CLIENTS);
+    if trial.kills_wanted > PER_ROUND {
+        habits.pause = UNHURRIED;
+    }
+    let crowd = trial.crowd(&habits).await?;
+    let world = &trial.world;
+    let turns = &Semaphore::new(if world.plan.kafka == Kafka::Apache { AT_ONCE_APACHE } else { AT_ONCE });
     let services = by_service.into_values().map(async |points| {
         let mut reached = Vec::new();
         for (number, (point, life, skip)) in points.into_iter().enumerate() {
