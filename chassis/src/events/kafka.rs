@@ -82,7 +82,9 @@ pub fn consumer(settings: &Kafka) -> Result<Reader, KafkaError> {
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", "1000")
         .set("enable.auto.offset.store", "false")
-        .set("session.timeout.ms", "10000")
+        // The least that brokers allow by their own defaults: for so long nobody reads on for one that is dead.
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "2000")
         .set("max.poll.interval.ms", "60000")
         .set("queued.max.messages.kbytes", "2048")
         .set("fetch.message.max.bytes", "1048576")

@@ -31,15 +31,16 @@ pub fn over(world: &World, when: When) -> Result<(), WorldError> {
 
 async fn once(world: &World, when: When) -> Result<(), WorldError> {
     match when {
-        When::Load | When::Start | When::Webhook => Ok(()),
+        When::Load | When::Webhook => Ok(()),
+        When::Start => look_everywhere(world).await,
         When::Unanswered => {
             world.link(Node::Reservation, Node::Diagnosis)?.set(Fault::ResetAfter { share: 0.7 });
             Ok(())
         }
         When::Opinion => write_opinion(world).await,
-        When::Poison => world.publish_raw(&[record("faults-errand", POISON, b"no event".to_vec())]).await,
+        When::Poison => publish_poison(world).await,
         When::Redrive => {
-            world.publish_raw(&[record("faults-errand", POISON, b"no event".to_vec())]).await?;
+            publish_poison(world).await?;
             for node in Node::CONSUMERS {
                 post(world, "admin", &format!("{}/actuator/dead-letters/redrive", world.service(node)[0].url()))
                     .await?;
@@ -49,6 +50,21 @@ async fn once(world: &World, when: When) -> Result<(), WorldError> {
         When::Login => world.log_in("customer").await.map(drop),
         When::Rotation => post(world, "admin", &format!("{}/oauth/keys/rotate", world.gateway())).await,
     }
+}
+
+/// Under a key of its own: behind a parked message of its key it would only wait.
+async fn publish_poison(world: &World) -> Result<(), WorldError> {
+    let key = format!("faults-errand-{}", rand::random::<u32>());
+    world.publish_raw(&[record(&key, POISON, b"no event".to_vec())]).await
+}
+
+/// Somebody with a token comes to each service.
+async fn look_everywhere(world: &World) -> Result<(), WorldError> {
+    let (http, admin) = (Client::new(), world.token("admin").await?);
+    for path in ["reservations", "medicalRecords", "financialManagements", "notices", "reservationStats"] {
+        http.get(format!("{}/{path}", world.gateway())).bearer_auth(&admin).send().await?;
+    }
+    Ok(())
 }
 
 async fn post(world: &World, role: &str, url: &str) -> Result<(), WorldError> {

@@ -18,8 +18,8 @@ use crate::trial::Trial;
 use crate::world::{Cause, Kafka, Node, Process, World, WorldError};
 
 const CLIENTS: usize = 12;
-/// A point that no work comes by in this time is tried again in the next round. Apache Kafka gives nothing to a
-/// consumer before the session of the one that was killed is over, which is 10 s.
+/// A point that no work comes by in this time is tried again in the next round. A relay waits 10 s for the lease of
+/// one that was killed, and with Apache Kafka a consumer 6 s for its session.
 const UNTIL_REACHED: Duration = Duration::from_secs(12);
 /// Services that are being killed at the same time; with more of them nothing would get anywhere.
 const AT_ONCE: usize = 2;
