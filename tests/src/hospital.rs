@@ -1,5 +1,7 @@
 //! The hospital as its users see it: through the gateway, in the domain's words.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -25,7 +27,9 @@ pub fn jackson() -> Value {
 
 impl Hospital {
     pub fn new(gateway: String, token: Option<String>) -> Self {
-        Self { gateway, token, client: Client::new() }
+        // The gateway closes what has said nothing for 10 s; a request must not cross with that.
+        let client = Client::builder().pool_idle_timeout(Duration::from_secs(5)).build().expect("a client");
+        Self { gateway, token, client }
     }
 
     /// Sends a request; `None` where no answer came.
