@@ -17,7 +17,7 @@ use crate::probes::Probes;
 
 const SLOW: u32 = 500;
 const IDLE: u32 = 5_000;
-/// The idle ones; less than the time after which the gateway closes them.
+/// Less than the time after which the gateway closes them. That all come at one moment would be something else.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(5);
 /// What the others send meanwhile, a second.
 const READS_PER_SECOND: f64 = 100.0;
@@ -25,30 +25,29 @@ const RESERVED_PER_SECOND: f64 = 20.0;
 const MEASURED: Duration = Duration::from_secs(12);
 
 pub async fn slow_senders() -> Result<Vec<Figure>, Trouble> {
-    compare("slow-senders", async |target| {
-        let mut senders = JoinSet::new();
-        for number in 0..SLOW {
-            senders.spawn(keeps_coming_slowly(target.clone(), number));
-        }
-        senders
-    })
-    .await
+    compare("slow-senders", async |target| arrive(SLOW, |number| keeps_coming_slowly(target.clone(), number)).await)
+        .await
 }
 
 pub async fn idle() -> Result<Vec<Figure>, Trouble> {
-    compare("idle-connections", async |target| {
-        let mut idle = JoinSet::new();
-        for number in 0..IDLE {
-            let (target, turn) = (target.clone(), ARRIVE_WITHIN.mul_f64(f64::from(number) / f64::from(IDLE)));
-            idle.spawn(async move {
-                sleep(turn).await;
-                keeps_coming_idle(target).await;
-            });
-        }
-        sleep(ARRIVE_WITHIN).await;
-        idle
-    })
-    .await
+    compare("idle-connections", async |target| arrive(IDLE, |_| keeps_coming_idle(target.clone())).await).await
+}
+
+/// So many of them, one after the other.
+async fn arrive<F>(count: u32, one: impl Fn(u32) -> F) -> JoinSet<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut all = JoinSet::new();
+    for number in 0..count {
+        let (turn, one) = (ARRIVE_WITHIN.mul_f64(f64::from(number) / f64::from(count)), one(number));
+        all.spawn(async move {
+            sleep(turn).await;
+            one.await;
+        });
+    }
+    sleep(ARRIVE_WITHIN).await;
+    all
 }
 
 /// The same traffic without and with the trouble.
