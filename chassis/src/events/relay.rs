@@ -11,9 +11,9 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::util::Timeout;
 use sqlx::AssertSqlSafe;
 use tokio::time::Instant;
 
@@ -29,7 +29,6 @@ use crate::{Chassis, Db, DbError, Lifecycle, StartError};
 const PAGE: usize = 512;
 /// A lost wake-up costs at most this.
 const POLL: Duration = Duration::from_secs(1);
-const QUEUE_TIMEOUT: Timeout = Timeout::After(Duration::from_secs(5));
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Relay {
@@ -129,7 +128,7 @@ impl Relay {
             }
             return Ok(0);
         }
-        let sent = join_all(wave.iter().map(|event| self.send(event))).await;
+        let sent = self.send(&wave).await;
         let mut delivered = Vec::with_capacity(wave.len());
         let mut failure = None;
         for (event, outcome) in wave.iter().zip(sent) {
@@ -217,23 +216,31 @@ impl Relay {
         Ok(rows.into_iter().map(pending).collect())
     }
 
-    async fn send(&self, event: &Pending) -> Result<(), KafkaError> {
-        let mut step = self.step(event);
-        let record = FutureRecord::to(&self.settings.topic)
-            .key(&event.key)
-            .payload(&event.payload)
-            .headers(self.headers(event, step.context()));
-        crash_point("relay.before-send");
-        match self.producer.send(record, QUEUE_TIMEOUT).await {
-            Ok(_) => {
-                crash_point("relay.after-ack");
-                Ok(())
-            }
-            Err((error, _)) => {
+    /// All at once, so that the whole wave is one request: what has to wait for an earlier request of ours to be
+    /// acknowledged keeps the library's thread busy until then.
+    async fn send(&self, wave: &[Pending]) -> Vec<Result<(), KafkaError>> {
+        let mut steps: Vec<Span> = wave.iter().map(|event| self.step(event)).collect();
+        let records: Vec<_> = wave.iter().zip(&steps).map(|(event, step)| self.record_of(event, step)).collect();
+        let handed: Vec<_> = records.into_iter().map(|record| self.hand_over(record)).collect();
+        let sent = join_all(handed.into_iter().map(acknowledged)).await;
+        for (step, outcome) in steps.iter_mut().zip(&sent) {
+            if outcome.is_err() {
                 step.fail("not_acknowledged");
-                Err(error)
             }
         }
+        sent
+    }
+
+    fn record_of<'e>(&'e self, event: &'e Pending, step: &Span) -> FutureRecord<'e, String, String> {
+        FutureRecord::to(&self.settings.topic)
+            .key(&event.key)
+            .payload(&event.payload)
+            .headers(self.headers(event, step.context()))
+    }
+
+    fn hand_over(&self, record: FutureRecord<'_, String, String>) -> Result<DeliveryFuture, KafkaError> {
+        crash_point("relay.before-send");
+        self.producer.send_result(record).map_err(|(error, _)| error)
     }
 
     /// The sending of an event as a span of the trace that it belongs to.
@@ -295,5 +302,16 @@ impl Relay {
             metrics::counter!("outbox_published_total", "event_type" => event.event_type.clone()).increment(1);
             metrics::histogram!("outbox_commit_to_ack_seconds").record((now - event.created_at).max(0) as f64 / 1000.0);
         }
+    }
+}
+
+async fn acknowledged(handed: Result<DeliveryFuture, KafkaError>) -> Result<(), KafkaError> {
+    match handed?.await {
+        Ok(Ok(_)) => {
+            crash_point("relay.after-ack");
+            Ok(())
+        }
+        Ok(Err((error, _))) => Err(error),
+        Err(_) => Err(KafkaError::Canceled),
     }
 }
