@@ -110,23 +110,25 @@ pub(super) async fn open_locked_sqlite(path: &Path, lock: File, migrations: &[Mi
     let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     private.map_err(|error| unusable(path, error))?;
     let writing = sqlite_pool(path, 1, SQLITE_SETTINGS.to_owned())?;
-    migrate(&writing, Dialect::Sqlite, migrations).await.map_err(|error| unusable(path, chain(&error)))?;
-    sqlite(writing, path, Some(lock))
+    let migrated = migrate(&writing, Dialect::Sqlite, migrations).await;
+    writing.close().await;
+    migrated.map_err(|error| unusable(path, chain(&error)))?;
+    sqlite(path, Some(lock))
 }
 
 fn attach_sqlite(path: &Path) -> Result<Db, StartError> {
     if !path.exists() {
         return Err(StartError::Database(format!("{}: there is no such file", path.display())));
     }
-    sqlite(sqlite_pool(path, 1, SQLITE_SETTINGS.to_owned())?, path, None)
+    sqlite(path, None)
 }
 
-fn sqlite(writing: AnyPool, path: &Path, lock: Option<File>) -> Result<Db, StartError> {
+fn sqlite(path: &Path, lock: Option<File>) -> Result<Db, StartError> {
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {
         dialect: Dialect::Sqlite,
         reader: sqlite_pool(path, SQLITE_READERS, SQLITE_SETTINGS.to_owned())?,
-        writer: Writer::batched(writing, outbox_written.clone()),
+        writer: Writer::batched(path.to_owned(), outbox_written.clone()).map_err(|error| unusable(path, error))?,
         outbox_written,
         _lock: lock.map(Arc::new),
     })

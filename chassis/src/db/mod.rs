@@ -4,17 +4,20 @@
 //! gone. On SQLite the closures that wait at the same moment share one commit; on PostgreSQL each has its own.
 
 mod connect;
+mod connection;
 mod error;
 mod measure;
 mod migrate;
 mod shadow;
+mod sqlite;
 mod write;
 
 use std::sync::Arc;
 
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::AnyPool;
 use tokio::sync::Notify;
 
+pub use connection::TxConnection;
 pub use error::DbError;
 pub use migrate::Migration;
 pub use write::Tx;
@@ -83,15 +86,15 @@ impl Db {
 }
 
 impl std::ops::Deref for Tx {
-    type Target = AnyConnection;
+    type Target = TxConnection;
 
-    fn deref(&self) -> &AnyConnection {
+    fn deref(&self) -> &TxConnection {
         self.connection()
     }
 }
 
 impl std::ops::DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut AnyConnection {
+    fn deref_mut(&mut self) -> &mut TxConnection {
         self.connection_mut()
     }
 }

@@ -1,16 +1,20 @@
-//! The one write path. On SQLite a single task runs the closures that wait together, each in a savepoint of
+//! The one write path. On SQLite a single thread runs the closures that wait together, each in a savepoint of
 //! its own, and commits once for all: one sync to disk instead of many, and no answer before it.
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Executor};
+use sqlx::AnyPool;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::connect::SQLITE_SETTINGS;
+use super::connection::TxConnection;
+use super::sqlite::SqliteConnection;
 use super::{BoxFuture, DbError};
 use crate::failpoint::{crash_point, hold_point};
 use crate::http::trace::TraceContext;
@@ -23,18 +27,18 @@ const QUEUE: usize = 1024;
 
 /// A transaction that is open.
 pub struct Tx {
-    connection: PoolConnection<Any>,
+    connection: TxConnection,
     wrote_outbox: bool,
     /// Rung after the commit.
     bells: Vec<Arc<Notify>>,
 }
 
 impl Tx {
-    pub(super) fn connection(&self) -> &AnyConnection {
+    pub(super) fn connection(&self) -> &TxConnection {
         &self.connection
     }
 
-    pub(super) fn connection_mut(&mut self) -> &mut AnyConnection {
+    pub(super) fn connection_mut(&mut self) -> &mut TxConnection {
         &mut self.connection
     }
 
@@ -51,7 +55,7 @@ impl Tx {
     }
 
     async fn run(&mut self, statement: &'static str) -> Result<(), DbError> {
-        self.connection.execute(statement).await?;
+        sqlx::query(statement).execute(&mut self.connection).await?;
         Ok(())
     }
 }
@@ -68,15 +72,23 @@ pub struct Done {
 
 #[derive(Clone)]
 pub enum Writer {
-    Batched { jobs: mpsc::Sender<Job>, pool: AnyPool },
+    Batched { jobs: mpsc::Sender<Job>, closing: CancellationToken, closed: CancellationToken },
     Pooled { pool: AnyPool, outbox_written: Arc<Notify> },
 }
 
 impl Writer {
-    pub fn batched(pool: AnyPool, outbox_written: Arc<Notify>) -> Self {
+    /// For a SQLite file: one thread has the connection, and nobody else waits for its syncs to disk.
+    pub fn batched(path: PathBuf, outbox_written: Arc<Notify>) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(commit_in_batches(pool.clone(), waiting, outbox_written));
-        Self::Batched { jobs, pool }
+        let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
+        let batches = Batches { path, connection: None, waiting, closing: closing.clone(), outbox_written };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let ended = closed.clone().drop_guard();
+        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            runtime.block_on(batches.run());
+            drop(ended);
+        })?;
+        Ok(Self::Batched { jobs, closing, closed })
     }
 
     pub fn pooled(pool: AnyPool, outbox_written: Arc<Notify>) -> Self {
@@ -123,17 +135,14 @@ impl Writer {
         span
     }
 
-    /// The pool that nobody reads through.
-    pub fn own_pool(&self) -> Option<&AnyPool> {
-        match self {
-            Self::Batched { pool, .. } => Some(pool),
-            Self::Pooled { .. } => None,
-        }
-    }
-
+    /// What waits is still written.
     pub async fn close(&self) {
         match self {
-            Self::Batched { pool, .. } | Self::Pooled { pool, .. } => pool.close().await,
+            Self::Batched { closing, closed, .. } => {
+                closing.cancel();
+                closed.cancelled().await;
+            }
+            Self::Pooled { pool, .. } => pool.close().await,
         }
     }
 }
@@ -166,17 +175,54 @@ where
     Done { keep, settle }
 }
 
-async fn commit_in_batches(pool: AnyPool, mut jobs: mpsc::Receiver<Job>, outbox_written: Arc<Notify>) {
-    while let Some(first) = jobs.recv().await {
-        let mut settles = Vec::new();
-        let committed = match begin(&pool, "BEGIN IMMEDIATE").await {
-            Ok(mut tx) => {
-                let kept = run_waiting(&mut tx, first, &mut jobs, &mut settles).await;
-                tx.end(kept, &outbox_written).await
-            }
-            Err(error) => refuse(first, error, &mut settles).await,
+/// What the writer's thread has.
+struct Batches {
+    path: PathBuf,
+    /// None before the first transaction, and after one whose end is in doubt.
+    connection: Option<SqliteConnection>,
+    waiting: mpsc::Receiver<Job>,
+    closing: CancellationToken,
+    outbox_written: Arc<Notify>,
+}
+
+impl Batches {
+    async fn run(mut self) {
+        while let Some(first) = self.next().await {
+            let mut settles = Vec::new();
+            let committed = self.commit(first, &mut settles).await;
+            settle_all(settles, &committed);
+        }
+    }
+
+    /// None when there is nobody left to ask, or everything is written that was asked before the end.
+    async fn next(&mut self) -> Option<Job> {
+        tokio::select! {
+            biased;
+            job = self.waiting.recv() => return job,
+            () = self.closing.cancelled() => {}
+        }
+        self.waiting.close();
+        self.waiting.recv().await
+    }
+
+    async fn commit(&mut self, first: Job, settles: &mut Vec<Settle>) -> Result<(), DbError> {
+        let mut tx = match self.begin().await {
+            Ok(tx) => tx,
+            Err(error) => return refuse(first, error, settles).await,
         };
-        settle_all(settles, &committed);
+        let kept = run_waiting(&mut tx, first, &mut self.waiting, settles).await;
+        if let TxConnection::Sqlite(connection) = tx.end(kept, &self.outbox_written).await? {
+            self.connection = Some(connection);
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self) -> Result<Tx, DbError> {
+        let connection = match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => SqliteConnection::open(&self.path, SQLITE_SETTINGS),
+        };
+        begin(connection.map(TxConnection::Sqlite), "BEGIN IMMEDIATE").await
     }
 }
 
@@ -193,20 +239,17 @@ async fn run_waiting(
         settles.push(done.settle);
         return Ok(done.keep);
     }
-    let (mut next, mut mark) = (Some(first), "SAVEPOINT job");
+    let mut next = Some(first);
     let mut any_kept = false;
     while let Some(job) = next {
-        any_kept |= run_after(mark, tx, job, settles).await?;
-        // In one go, as each goes to another thread and back; the last one ends with the transaction.
-        mark = "RELEASE job; SAVEPOINT job";
+        any_kept |= run_in_savepoint(tx, job, settles).await?;
         next = if settles.len() < BATCH { jobs.try_recv().ok() } else { None };
     }
     Ok(any_kept)
 }
 
-/// Sets a mark to come back to, and runs a closure.
-async fn run_after(mark: &'static str, tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> Result<bool, DbError> {
-    if let Err(error) = tx.run(mark).await {
+async fn run_in_savepoint(tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> Result<bool, DbError> {
+    if let Err(error) = tx.run("SAVEPOINT job").await {
         return refuse(job, error, settles).await.map(|()| false);
     }
     let (wrote_outbox, bells) = (tx.wrote_outbox, tx.bells.len());
@@ -217,16 +260,17 @@ async fn run_after(mark: &'static str, tx: &mut Tx, job: Job, settles: &mut Vec<
         tx.bells.truncate(bells);
         tx.run("ROLLBACK TO job").await?;
     }
+    tx.run("RELEASE job").await?;
     Ok(done.keep)
 }
 
 async fn commit_alone(pool: AnyPool, job: Job, outbox_written: Arc<Notify>) {
     let mut settles = Vec::new();
-    let committed = match begin(&pool, "BEGIN").await {
+    let committed = match begin(pool.acquire().await.map(TxConnection::Pooled), "BEGIN").await {
         Ok(mut tx) => {
             let done = job(Ok(&mut tx)).await;
             settles.push(done.settle);
-            tx.end(Ok(done.keep), &outbox_written).await
+            tx.end(Ok(done.keep), &outbox_written).await.map(drop)
         }
         Err(error) => refuse(job, error, &mut settles).await,
     };
@@ -245,16 +289,16 @@ fn settle_all(settles: Vec<Settle>, committed: &Result<(), DbError>) {
     }
 }
 
-async fn begin(pool: &AnyPool, statement: &'static str) -> Result<Tx, DbError> {
-    let begun = try_begin(pool, statement).await;
+async fn begin(connection: Result<TxConnection, sqlx::Error>, statement: &'static str) -> Result<Tx, DbError> {
+    let begun = try_begin(connection, statement).await;
     if begun.is_err() {
         count("failed");
     }
     begun
 }
 
-async fn try_begin(pool: &AnyPool, statement: &'static str) -> Result<Tx, DbError> {
-    let mut tx = Tx { connection: pool.acquire().await?, wrote_outbox: false, bells: Vec::new() };
+async fn try_begin(connection: Result<TxConnection, sqlx::Error>, statement: &'static str) -> Result<Tx, DbError> {
+    let mut tx = Tx { connection: connection?, wrote_outbox: false, bells: Vec::new() };
     if let Err(error) = tx.run(statement).await {
         tx.discard().await;
         return Err(error);
@@ -267,17 +311,18 @@ fn count(outcome: &'static str) {
 }
 
 impl Tx {
-    async fn end(mut self, kept: Result<bool, DbError>, outbox_written: &Notify) -> Result<(), DbError> {
+    /// The connection, if it may serve another transaction.
+    async fn end(mut self, kept: Result<bool, DbError>, outbox_written: &Notify) -> Result<TxConnection, DbError> {
         let commits = matches!(kept, Ok(true));
         let ended = match kept {
             Ok(true) => self.commit().await,
             Ok(false) => self.run("ROLLBACK").await,
             Err(error) => Err(error),
         };
-        if ended.is_err() {
+        if let Err(error) = ended {
             count("failed");
             self.discard().await;
-            return ended;
+            return Err(error);
         }
         count(if commits { "committed" } else { "rolled_back" });
         if commits && self.wrote_outbox {
@@ -286,7 +331,7 @@ impl Tx {
         if commits {
             self.bells.iter().for_each(|bell| bell.notify_one());
         }
-        ended
+        Ok(self.connection)
     }
 
     async fn commit(&mut self) -> Result<(), DbError> {
@@ -299,7 +344,9 @@ impl Tx {
 
     /// A connection whose state is in doubt must not serve another transaction.
     async fn discard(self) {
-        if let Err(error) = self.connection.close().await {
+        // SQLite's is closed as it goes, and what was not committed goes with it.
+        let TxConnection::Pooled(connection) = self.connection else { return };
+        if let Err(error) = connection.close().await {
             tracing::debug!(%error, "a broken connection could not be closed in order");
         }
     }

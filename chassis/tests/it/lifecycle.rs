@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use chassis::config::Database;
 use chassis::testing::Rig;
-use chassis::{About, Lifecycle, Secret};
+use chassis::{About, DbError, Lifecycle, Secret};
 use tokio::sync::oneshot;
 
 #[tokio::test]
@@ -64,7 +64,14 @@ async fn a_database_is_written_back_and_closed_at_the_end() {
         password: Secret::default(),
         max_connections: 1,
     };
-    rig.chassis.open(&settings, &[]).await.unwrap();
+    let db = rig.chassis.open(&settings, &[]).await.unwrap();
+    let written = db.write(|tx| {
+        Box::pin(async move {
+            sqlx::query("CREATE TABLE visit (id INTEGER PRIMARY KEY)").execute(&mut **tx).await?;
+            Ok::<_, DbError>(())
+        })
+    });
+    written.await.unwrap();
     assert!(path.with_extension("db-wal").exists());
     rig.chassis.lifecycle.finish().await;
     assert!(path.exists() && !path.with_extension("db-wal").exists());
