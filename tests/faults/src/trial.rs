@@ -17,6 +17,8 @@ use crate::world::{Cause, Node, Plan, Process, Rest, World, WorldError};
 
 /// What the fleet may take from healing to quiet.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
+/// For reservations to get through to a fleet that is being broken, on a machine that has much else to do.
+const UNTIL_RESERVED: Duration = Duration::from_secs(30);
 const MEMORY_LIMIT: u64 = 128 * 1024 * 1024;
 
 pub struct Trial {
@@ -133,6 +135,14 @@ impl Trial {
         tokio::time::sleep(time).await;
         crowd.leave().await;
         Ok(())
+    }
+
+    /// Waits until so many reservations were acknowledged, but not for ever.
+    pub async fn until_reserved(&self, wanted: usize) {
+        let started = Instant::now();
+        while self.history.reserved() < wanted && started.elapsed() < UNTIL_RESERVED {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub fn process(&self, node: Node) -> &Process {

@@ -15,6 +15,8 @@ use crate::trial::Trial;
 use crate::world::{Node, Process, Record, WorldError};
 
 const CLIENTS: usize = 8;
+/// So many that some are refused however slow the machine is, and however many are cancelled.
+const RESERVED_AT_LEAST: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub async fn replayed(trial: &mut Trial) -> Result<(), WorldError> {
@@ -73,7 +75,10 @@ pub async fn redrive(trial: &mut Trial) -> Result<(), WorldError> {
     for (node, table) in spoilt {
         forbid(trial, node, table).await?;
     }
-    trial.load(CLIENTS, Duration::from_secs(3)).await?;
+    let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    trial.until_reserved(RESERVED_AT_LEAST).await;
+    crowd.leave().await;
     for (node, _) in spoilt {
         let parked = until_parked(trial, node).await?;
         if parked == 0 {
