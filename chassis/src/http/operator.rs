@@ -1,10 +1,11 @@
 //! What routes for operators share: who may use them, and pages by key.
 
-use serde::Deserialize;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use super::problem::Problem;
-use crate::{Caller, Chassis, Db};
+use crate::{Caller, Chassis, Db, DbError};
 
 /// In one answer at most.
 const LONGEST_PAGE: i64 = 1000;
@@ -21,8 +22,15 @@ impl Operator {
         Self { db: db.clone(), role: chassis.config.auth.operator_role.clone() }
     }
 
-    pub fn admit(&self, caller: &Caller) -> Result<(), Problem> {
-        caller.require_any(&[&self.role])
+    /// What an operator has asked for; nobody else gets it, or has it looked up.
+    pub async fn answer<T: Serialize>(
+        &self,
+        caller: &Caller,
+        asked: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<Response, Problem> {
+        caller.require_any(&[&self.role])?;
+        let answer = asked.await.map_err(|error| Problem::internal(&error))?;
+        Ok(axum::Json(answer).into_response())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chassis::http::extract::Query;
 use chassis::http::operator::{Keyset, Operator};
 use chassis::http::problem::Problem;
@@ -24,9 +24,7 @@ async fn get_ledger(
     caller: Caller,
     Query(page): Query<Keyset>,
 ) -> Result<Response, Problem> {
-    operator.admit(&caller)?;
-    let entries = entries(&operator.db, page).await.map_err(|error| Problem::internal(&error))?;
-    Ok(axum::Json(entries).into_response())
+    operator.answer(&caller, entries(&operator.db, page)).await
 }
 
 async fn entries(db: &Db, page: Keyset) -> Result<Vec<NoticeEntry>, DbError> {
