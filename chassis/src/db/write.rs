@@ -198,8 +198,8 @@ impl Batches {
     async fn next(&mut self) -> Option<Job> {
         tokio::select! {
             biased;
-            job = self.waiting.recv() => return job,
             () = self.closing.cancelled() => {}
+            job = self.waiting.recv() => return job,
         }
         self.waiting.close();
         self.waiting.recv().await

@@ -150,10 +150,14 @@ async fn a_sqlite_file_belongs_to_one_process_at_a_time() {
     let refused = Db::open(&settings, MIGRATIONS).await.err().unwrap().to_string();
     assert!(refused.contains("another process"), "{refused}");
     add(&first, 7, nothing).await.unwrap();
+    let mut asked = Box::pin(join_all((0..20).map(|_| add(&first, 1, nothing))));
+    assert!(futures_util::poll!(&mut asked).is_pending());
     first.close().await;
+    assert!(asked.await.iter().all(Result::is_ok), "what was asked before the close is written");
+    assert!(matches!(add(&first, 100, nothing).await, Err(DbError::Closed)));
     drop(first);
     let again = Db::open(&settings, MIGRATIONS).await.unwrap();
-    assert_eq!(value(&again).await, 7, "migrations run once");
+    assert_eq!(value(&again).await, 27, "migrations run once");
 }
 
 #[tokio::test]
