@@ -251,9 +251,6 @@ fn progress(row: &Row) {
         Ran::Failed(reason) => format!("FAILED: {reason}"),
     };
     println!("{:<24} {said}", row.case);
-    for violation in row.violations().iter().take(10) {
-        println!("    {:?} {}", violation.invariant, violation.what);
-    }
 }
 
 #[cfg(test)]

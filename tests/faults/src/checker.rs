@@ -8,6 +8,7 @@ mod testing;
 mod view;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 
 use serde::Serialize;
@@ -54,6 +55,23 @@ pub struct Violation {
     pub what: String,
 }
 
+impl Violation {
+    /// The reservation or visit it is about, in words; nothing where it is about none.
+    pub fn subject(&self) -> String {
+        match (self.reservation, &self.visit) {
+            (Some(id), _) => format!("reservation {id}: "),
+            (None, Some(visit)) => format!("{visit}: "),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}{}", self.invariant, self.subject(), self.what)
+    }
+}
+
 /// Collects violations.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -96,4 +114,20 @@ fn grouped<'a, T, K: Eq + Hash>(rows: &'a [T], key: impl Fn(&'a T) -> K) -> Hash
         groups.entry(key(row)).or_default().push(row);
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_says_what_it_is_about() {
+        let told = |reservation, visit: Option<&str>| {
+            let visit = visit.map(str::to_owned);
+            Violation { invariant: Invariant::I2, reservation, visit, what: "it is gone".to_owned() }.to_string()
+        };
+        assert_eq!(told(Some(7), None), "I2 reservation 7: it is gone");
+        assert_eq!(told(None, Some("Bori")), "I2 Bori: it is gone");
+        assert_eq!(told(None, None), "I2 it is gone");
+    }
 }

@@ -113,7 +113,7 @@ pub fn page(command: &str, rows: &[Row]) -> String {
 pub fn stories(case: &str, violations: &[Violation], evidence: &Evidence, folder: &Path) -> String {
     let mut text = format!("\n## {case}\n\nLogs and databases: `{}`\n", folder.display());
     for violation in violations {
-        text += &format!("\n- **{:?}** {}{}\n", violation.invariant, subject(violation), violation.what);
+        text += &format!("\n- **{:?}** {}{}\n", violation.invariant, violation.subject(), violation.what);
     }
     let mut told = Vec::new();
     for violation in violations {
@@ -126,20 +126,12 @@ pub fn stories(case: &str, violations: &[Violation], evidence: &Evidence, folder
     text
 }
 
-fn subject(violation: &Violation) -> String {
-    match (violation.reservation, &violation.visit) {
-        (Some(id), _) => format!("reservation {id}: "),
-        (None, Some(visit)) => format!("{visit}: "),
-        (None, None) => String::new(),
-    }
-}
-
 fn story(violation: &Violation, evidence: &Evidence) -> String {
     let id = violation.reservation;
     let row = evidence.reservations.iter().find(|row| Some(row.id) == id);
     let name = violation.visit.clone().or_else(|| row.map(|row| row.name.clone())).unwrap_or_default();
     let key = id.map(|id| id.to_string()).unwrap_or_default();
-    let mut text = format!("\n### {}\n\n```\n", subject(violation).trim_end_matches(": "));
+    let mut text = format!("\n### {}\n\n```\n", violation.subject().trim_end_matches(": "));
     let mut add = |what: &str, rows: Vec<String>| {
         if !rows.is_empty() {
             text += &format!("-- {what}\n{}\n", rows.join("\n"));

@@ -13,8 +13,11 @@ use crate::collect;
 use crate::evidence::Evidence;
 use crate::history::{Counts, History};
 use crate::points::Point;
+use crate::report;
 use crate::world::{Cause, Node, Plan, Process, Rest, World, WorldError};
 
+/// Told in the terminal at one judgement; the report has all.
+const MOST_TOLD: usize = 10;
 /// What the fleet may take from healing to quiet.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// For reservations to get through to a fleet that is being broken, on a machine that has much else to do.
@@ -155,7 +158,16 @@ impl Trial {
 
     /// A promise whose breach the case itself has seen.
     pub fn violated(&mut self, invariant: Invariant, what: impl Into<String>) {
-        self.violations.insert(Violation { invariant, reservation: None, visit: None, what: what.into() });
+        self.found(vec![Violation { invariant, reservation: None, visit: None, what: what.into() }]);
+    }
+
+    /// Told at once: a run that is broken off later has said what it saw.
+    fn found(&mut self, violations: Vec<Violation>) {
+        let new: Vec<Violation> = violations.into_iter().filter(|one| self.violations.insert(one.clone())).collect();
+        new.iter().take(MOST_TOLD).for_each(|violation| println!("    {violation}"));
+        if new.len() > MOST_TOLD {
+            println!("    and {} more", new.len() - MOST_TOLD);
+        }
     }
 
     /// The case has not put to the test what it is about: without this it would look well.
@@ -185,19 +197,39 @@ impl Trial {
             self.slowest = rest;
         }
         self.evidence = collect::evidence(&self.world, &self.history).await?;
-        self.violations.extend(checker::check(&self.evidence));
+        self.found(checker::check(&self.evidence));
         self.search_for_personal_data().await?;
+        self.look_for_crashes();
         self.judged += 1;
-        Ok(())
+        self.write_stories()
+    }
+
+    /// Beside the logs, from the judgement on: what follows changes the rows that tell them.
+    fn write_stories(&self) -> Result<(), WorldError> {
+        if self.violations.is_empty() {
+            return Ok(());
+        }
+        let (folder, violations) = (&self.world.plan.folder, self.violations.iter().cloned().collect::<Vec<_>>());
+        let file = folder.join(format!("judgement-{}.md", self.judged));
+        let stories = report::stories("So far", &violations, &self.evidence, folder);
+        std::fs::write(&file, stories).map_err(|source| WorldError::io(format!("write {}", file.display()), source))
+    }
+
+    fn look_for_crashes(&mut self) {
+        let deaths =
+            self.services().flat_map(|process| process.deaths().into_iter().map(|death| (process.name(), death)));
+        let crashes = deaths.filter(|(_, death)| death.cause == Cause::Crash);
+        let crashes: Vec<String> =
+            crashes.map(|(name, death)| format!("{name} ended by itself: {}", death.how)).collect();
+        for crash in crashes {
+            self.violated(Invariant::I11, crash);
+        }
     }
 
     /// For whoever watches a case that takes long.
     pub fn so_far(&self) -> String {
-        let recovery = format!("slowest recovery {:.1} s", self.slowest.took.as_secs_f64());
-        match self.violations.first() {
-            Some(first) => format!("{recovery}, {} violations, the first: {}", self.violations.len(), first.what),
-            None => format!("{recovery}, 0 violations"),
-        }
+        let recovery = self.slowest.took.as_secs_f64();
+        format!("slowest recovery {recovery:.1} s, {} violations", self.violations.len())
     }
 
     fn services(&self) -> impl Iterator<Item = &Process> {
@@ -231,17 +263,9 @@ impl Trial {
     pub async fn end(mut self, took: Duration) -> Result<(Outcome, Evidence), WorldError> {
         let causes: Vec<Cause> =
             self.services().flat_map(|process| process.deaths()).map(|death| death.cause).collect();
-        let crashes: Vec<String> = self
-            .services()
-            .flat_map(|process| process.deaths().into_iter().map(|death| (process.name(), death)))
-            .filter(|(_, death)| death.cause == Cause::Crash)
-            .map(|(name, death)| format!("{name} ended by itself: {}", death.how))
-            .collect();
         let peaks: Vec<(String, u64)> =
             self.services().map(|process| (process.name(), process.peak_memory())).collect();
-        for crash in crashes {
-            self.violated(Invariant::I11, crash);
-        }
+        self.look_for_crashes();
         for (name, peak) in peaks.iter().filter(|(_, peak)| *peak > MEMORY_LIMIT) {
             self.violated(Invariant::I11, format!("{name} had {} MiB", peak / 1024 / 1024));
         }
