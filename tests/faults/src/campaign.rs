@@ -60,6 +60,7 @@ impl Pass {
     fn replicas(&self, case: &Case) -> usize {
         match case.needs {
             Needs::Replicas(least) => self.replicas.max(least),
+            Needs::OlderVersion => self.replicas.max(2),
             _ => self.replicas,
         }
     }
@@ -82,6 +83,7 @@ impl Pass {
 pub struct Campaign {
     folder: PathBuf,
     binaries: PathBuf,
+    older: Option<PathBuf>,
     rows: Vec<Row>,
     stories: String,
 }
@@ -91,7 +93,9 @@ pub async fn run(options: &Options) -> Result<bool, CampaignError> {
     let binaries = binaries()?;
     std::fs::create_dir_all(&options.report).map_err(CampaignError::io("make the report's folder"))?;
     let folder = options.report.canonicalize().map_err(CampaignError::io("find the report's folder"))?;
-    let mut campaign = Campaign { folder, binaries, rows: Vec::new(), stories: String::new() };
+    let older = options.older.as_ref().map(std::fs::canonicalize).transpose();
+    let older = older.map_err(CampaignError::io("find the older version's programs"))?;
+    let mut campaign = Campaign { folder, binaries, older, rows: Vec::new(), stories: String::new() };
     let started = Instant::now();
     let deadline = options.minutes.map(|minutes| started + Duration::from_secs(minutes * 60));
     for pass in passes(options)? {
@@ -164,14 +168,15 @@ impl Campaign {
     async fn case(&mut self, pass: &Pass, case: &'static Case) -> Result<Row, CampaignError> {
         let (name, about) = (case.name, case.about);
         let row = |result| Row { case: name, world: pass.world(pass.replicas(case)), about, result };
-        if let Some(obstacle) = case.obstacle(pass.storage) {
+        if let Some(obstacle) = case.obstacle(pass.storage, self.older.is_some()) {
             return Ok(row(Ran::Skipped(obstacle.to_owned())));
         }
         let folder = self.folder.join(format!("{name}-{}", pass.seed));
         if folder.exists() {
             std::fs::remove_dir_all(&folder).map_err(CampaignError::io(format!("empty {}", folder.display())))?;
         }
-        let plan = plan(pass, case, folder.clone(), self.binaries.clone());
+        let mut plan = plan(pass, case, folder.clone(), self.binaries.clone());
+        plan.older = self.older.clone();
         let result = match judge(plan, pass, case).await {
             Ok((outcome, _)) if outcome.proves_nothing() => {
                 let why = outcome.unproven.unwrap_or_default();

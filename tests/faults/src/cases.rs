@@ -10,6 +10,7 @@ mod messages;
 mod people;
 mod replicas;
 mod tokens;
+mod versions;
 
 use std::pin::Pin;
 
@@ -36,15 +37,18 @@ pub enum Needs {
     Postgres,
     /// So many of every service, which only PostgreSQL allows.
     Replicas(usize),
+    /// The programs of an older version, and two replicas of every service.
+    OlderVersion,
 }
 
 impl Case {
-    /// Why it cannot be run with this storage.
-    pub fn obstacle(&self, storage: Storage) -> Option<&'static str> {
+    /// Why it cannot be run with this storage, or without an older version.
+    pub fn obstacle(&self, storage: Storage, has_older: bool) -> Option<&'static str> {
         match (self.needs, storage) {
             (Needs::Sqlite, Storage::Postgres) => Some("is about SQLite"),
             (Needs::Postgres, Storage::Sqlite) => Some("needs PostgreSQL"),
-            (Needs::Replicas(_), Storage::Sqlite) => Some("needs replicas, and so PostgreSQL"),
+            (Needs::Replicas(_) | Needs::OlderVersion, Storage::Sqlite) => Some("needs replicas, and so PostgreSQL"),
+            (Needs::OlderVersion, Storage::Postgres) if !has_older => Some("needs an older version: --older COMMIT"),
             _ => None,
         }
     }
@@ -67,7 +71,7 @@ macro_rules! cases {
     (@is_short long) => { false };
 }
 
-use Needs::{Anything, Postgres, Replicas, Sqlite};
+use Needs::{Anything, OlderVersion, Postgres, Replicas, Sqlite};
 
 pub const CASES: &[Case] = cases! {
     "kill-at-failpoints" short Anything, AS_IT_IS, kills::at_failpoints:
@@ -78,6 +82,8 @@ pub const CASES: &[Case] = cases! {
         "every process ends at once, the broker and the database server too";
     "rolling-restart" long Anything, AS_IT_IS, kills::rolling_restart:
         "every service is restarted in order, under load: no request may fail where there are replicas";
+    "versions-side-by-side" long OlderVersion, older_first, versions::side_by_side:
+        "an older version and this one work on the same databases, roll forward and back under load: no request may fail";
     "reset-before-request" long Anything, AS_IT_IS, links::reset_before:
         "each link in turn resets connections before a request is passed on";
     "reset-after-request" short Anything, AS_IT_IS, links::reset_after:
@@ -152,6 +158,10 @@ fn slow_treatment(plan: &mut Plan) {
 fn short_notice(plan: &mut Plan) {
     let seconds = tokens::PUBLISHED_BEFORE.as_secs();
     plan.set(Node::Oauth, "KEYS_PUBLISH_BEFORE", &format!("{seconds}s"));
+}
+
+fn older_first(plan: &mut Plan) {
+    plan.starts_older = true;
 }
 
 fn small_disk(plan: &mut Plan) {

@@ -52,6 +52,9 @@ pub struct Options {
     /// Of every service; more than one only on PostgreSQL.
     #[arg(long, default_value_t = 1)]
     pub replicas: usize,
+    /// Where the programs of an older version are, to run beside these; ./scripts/faults takes a commit and builds them.
+    #[arg(long, value_name = "FOLDER")]
+    pub older: Option<PathBuf>,
     /// Kills at failpoints, and a fifth of it at random.
     #[arg(long)]
     pub kills: Option<usize>,

@@ -203,7 +203,7 @@ pub async fn rolling_restart(trial: &mut Trial) -> Result<(), WorldError> {
 }
 
 /// Requests that got no answer, or were told to come again.
-fn failures(trial: &Trial) -> Vec<String> {
+pub fn failures(trial: &Trial) -> Vec<String> {
     let operations = trial.history.operations();
     let honest = operations.iter().filter(|operation| operation.action != Action::Intrude);
     honest

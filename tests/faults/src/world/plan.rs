@@ -1,7 +1,7 @@
 //! What a world is to be like.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Node;
 
@@ -28,6 +28,10 @@ pub struct Plan {
     pub folder: PathBuf,
     /// Where the binaries are, built with failpoints.
     pub binaries: PathBuf,
+    /// Where those of an older version are.
+    pub older: Option<PathBuf>,
+    /// Whether all services start with it.
+    pub starts_older: bool,
     /// Variables of a service's environment beside the usual ones.
     pub settings: BTreeMap<Node, BTreeMap<String, String>>,
     /// Whether the services' clock can be set: [`super::World::set_clock`].
@@ -45,10 +49,17 @@ impl Plan {
             seed,
             folder,
             binaries,
+            older: None,
+            starts_older: false,
             settings: BTreeMap::new(),
             has_clock: false,
             small_disk: None,
         }
+    }
+
+    /// Where the programs are that the services start with.
+    pub fn first_binaries(&self) -> &Path {
+        self.older.as_ref().filter(|_| self.starts_older).unwrap_or(&self.binaries)
     }
 
     pub fn set(&mut self, of: Node, key: &str, value: &str) {

@@ -92,6 +92,8 @@ struct State {
     pid: Option<i32>,
     /// Variables beside the blueprint's, from the next start on.
     changed: BTreeMap<String, String>,
+    /// Instead of the blueprint's, from the next start on.
+    program: Option<PathBuf>,
     /// Failpoints of the next start alone.
     armed: Option<String>,
     is_killed: bool,
@@ -162,6 +164,11 @@ impl Process {
     /// Failpoints of the next start alone, such as `relay.before-send=3*off->return`.
     pub fn arm(&self, points: &str) {
         self.shared.state().armed = Some(points.to_owned());
+    }
+
+    /// From the next start on it is the program of the same name in this folder.
+    pub fn run_from(&self, binaries: &Path) {
+        self.shared.state().program = Some(binaries.join(self.node().name()));
     }
 
     /// A variable of its environment, from the next start on.
@@ -283,7 +290,7 @@ impl Shared {
         // No process outlives the driver, however that ends.
         command
             .args(["--pdeathsig", "KILL", "--"])
-            .arg(&blueprint.program)
+            .arg(state.program.as_ref().unwrap_or(&blueprint.program))
             .args(&blueprint.arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

@@ -78,7 +78,7 @@ impl Surroundings<'_> {
             node,
             replica,
             address,
-            program: self.plan.binaries.join(node.name()),
+            program: self.plan.first_binaries().join(node.name()),
             arguments: Vec::new(),
             environment: self.environment(node, address)?,
             working_folder: self.folder.of(node),
