@@ -29,7 +29,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Of a command beside a service, which needs the rest.
 const ATTACHED_CONNECTIONS: u32 = 2;
-/// A server that starts together with its services is waited for this long.
+/// A server that starts together with its services is waited for this long, and so is a disk that has much else to do:
+/// to make a SQLite file takes several syncs.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -109,9 +110,10 @@ pub(super) async fn open_locked_sqlite(path: &Path, lock: File, migrations: &[Mi
     // Made here, so that it is its owner's alone from the first moment; SQLite gives its log the same mode.
     let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     private.map_err(|error| unusable(path, error))?;
-    let writing = sqlite_pool(path, 1, SQLITE_SETTINGS.to_owned())?;
-    let migrated = migrate(&writing, Dialect::Sqlite, migrations).await;
-    writing.close().await;
+    let starting = options(1).acquire_timeout(START_PATIENCE);
+    let starting = sqlite_pool(path, starting, SQLITE_SETTINGS.to_owned())?;
+    let migrated = migrate(&starting, Dialect::Sqlite, migrations).await;
+    starting.close().await;
     migrated.map_err(|error| unusable(path, chain(&error)))?;
     sqlite(path, Some(lock))
 }
@@ -127,7 +129,7 @@ fn sqlite(path: &Path, lock: Option<File>) -> Result<Db, StartError> {
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {
         dialect: Dialect::Sqlite,
-        reader: sqlite_pool(path, SQLITE_READERS, SQLITE_SETTINGS.to_owned())?,
+        reader: sqlite_pool(path, options(SQLITE_READERS), SQLITE_SETTINGS.to_owned())?,
         writer: Writer::batched(path.to_owned(), outbox_written.clone()).map_err(|error| unusable(path, error))?,
         outbox_written,
         _lock: lock.map(Arc::new),
@@ -135,8 +137,8 @@ fn sqlite(path: &Path, lock: Option<File>) -> Result<Db, StartError> {
 }
 
 /// `settings` are the statements that each connection begins with.
-pub(super) fn sqlite_pool(path: &Path, connections: u32, settings: String) -> Result<AnyPool, StartError> {
-    options(connections)
+pub(super) fn sqlite_pool(path: &Path, options: AnyPoolOptions, settings: String) -> Result<AnyPool, StartError> {
+    options
         .after_connect(move |connection, _| {
             let settings = AssertSqlSafe(settings.clone());
             Box::pin(async move { connection.execute(settings).await.map(|_| ()) })

@@ -60,7 +60,7 @@ async fn sqlite(path: &Path, migrations: &[Migration]) -> Result<(Db, Db), Start
     remove_files(&shadow_path)?;
     let shadow = connect::open_locked_sqlite(&shadow_path, lock, migrations).await?;
     let settings = format!("{SQLITE_SETTINGS} ATTACH DATABASE '{}' AS shadow;", shadow_path.display());
-    let pool = connect::sqlite_pool(path, CONNECTIONS, settings)?;
+    let pool = connect::sqlite_pool(path, connect::options(CONNECTIONS), settings)?;
     // Not in batches: these begin with a lock on both files, and the shadow is still written while the other is held.
     Ok((separate(Dialect::Sqlite, pool), shadow))
 }
