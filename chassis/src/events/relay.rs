@@ -26,7 +26,8 @@ use crate::http::trace::{TRACEPARENT, TraceContext};
 use crate::telemetry::{Kind, Span};
 use crate::{Chassis, Db, DbError, Lifecycle, StartError};
 
-const PAGE: usize = 512;
+/// One wave: few enough to be handed over within the producer's linger also on a busy machine.
+const PAGE: usize = 128;
 /// A lost wake-up costs at most this.
 const POLL: Duration = Duration::from_secs(1);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
