@@ -1,6 +1,7 @@
 //! One case under way: a world of its own, the clients in it, and what was found so far.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -196,8 +197,14 @@ impl Trial {
         if rest.took > self.slowest.took {
             self.slowest = rest;
         }
-        self.evidence = collect::evidence(&self.world, &self.history).await?;
-        self.found(checker::check(&self.evidence));
+        let evidence = collect::evidence(&self.world, &self.history).await?;
+        let (evidence, violations) = aside(move || {
+            let violations = checker::check(&evidence);
+            (evidence, violations)
+        })
+        .await?;
+        self.evidence = evidence;
+        self.found(violations);
         self.search_for_personal_data().await?;
         self.look_for_crashes();
         self.judged += 1;
@@ -238,19 +245,17 @@ impl Trial {
 
     /// The names and numbers of our clients stand nowhere but in databases and events.
     async fn search_for_personal_data(&mut self) -> Result<(), WorldError> {
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
+        let logs: Vec<(String, PathBuf)> =
+            self.services().map(|process| (process.name(), process.log().to_owned())).collect();
+        for (name, log) in logs {
+            let lines = aside(move || personal_lines(&log)).await??;
+            found.extend(lines.into_iter().map(|line| format!("the log of {name} has: {line}")));
+        }
         for process in self.services() {
-            let log = std::fs::read(process.log())
-                .map_err(|source| WorldError::io(format!("read {}", process.log().display()), source))?;
-            let log = String::from_utf8_lossy(&log);
-            for mark in [NAME_MARK, PHONE_MARK] {
-                if let Some(line) = log.lines().find(|line| line.contains(mark)) {
-                    found.insert(format!("the log of {} has: {line}", process.name()));
-                }
-            }
             let metrics = self.http.get(format!("{}/metrics", process.url())).send().await?.text().await?;
             if metrics.contains(NAME_MARK) || metrics.contains(PHONE_MARK) {
-                found.insert(format!("the metrics of {} have a name or a number", process.name()));
+                found.push(format!("the metrics of {} have a name or a number", process.name()));
             }
         }
         for what in found {
@@ -289,4 +294,18 @@ impl Trial {
         self.world.end().await?;
         Ok((outcome, self.evidence))
     }
+}
+
+/// Does what takes long in a thread of its own: all links have one together, and where that stands still for some
+/// seconds, consumers lose their partitions.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, WorldError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| WorldError::failed(error.to_string()))
+}
+
+/// The first line of a log with a name, and the first with a number.
+fn personal_lines(log: &Path) -> Result<Vec<String>, WorldError> {
+    let text = std::fs::read(log).map_err(|source| WorldError::io(format!("read {}", log.display()), source))?;
+    let text = String::from_utf8_lossy(&text);
+    let first = |mark: &&str| text.lines().find(|line| line.contains(*mark)).map(str::to_owned);
+    Ok([NAME_MARK, PHONE_MARK].iter().filter_map(first).collect())
 }
