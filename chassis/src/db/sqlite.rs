@@ -22,7 +22,7 @@ type Column = <Any as Database>::Column;
 
 pub struct SqliteConnection {
     inner: rusqlite::Connection,
-    /// By the text of the statements that are kept prepared.
+    /// By the text of the statements that are kept prepared, of no more of them than are kept.
     layouts: HashMap<Box<str>, Arc<Layout>>,
 }
 
@@ -69,6 +69,9 @@ impl SqliteConnection {
             Some(layout) => layout.clone(),
             None => {
                 let layout = Arc::new(Layout::of(&statement));
+                if self.layouts.len() == PREPARED {
+                    self.layouts.clear();
+                }
                 self.layouts.insert(sql.into(), layout.clone());
                 layout
             }
@@ -301,6 +304,17 @@ mod tests {
         assert_eq!(refused.code().as_deref(), Some("1555"));
         connection.execute(insert, true, arguments(&["2", "b"])).unwrap();
         assert!(connection.execute("SELECT nothing FROM nowhere", true, arguments(&[])).is_err());
+    }
+
+    #[test]
+    fn statements_that_are_never_the_same_twice_do_not_pile_up() {
+        let mut connection = connection();
+        for number in 0..3 * PREPARED {
+            let rows =
+                connection.execute(&format!("SELECT {number} AS n, $1 AS text"), true, arguments(&["a"])).unwrap();
+            assert_eq!(rows.rows[0].get::<i64, _>("n"), number as i64);
+            assert!(connection.layouts.len() <= PREPARED);
+        }
     }
 
     #[test]
