@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use url::Url;
 
+use super::connection::{LONG_PATIENCE, PATIENCE};
 use super::error::is_transient_code;
 use super::migrate::migrate;
 use super::write::Writer;
@@ -63,7 +64,7 @@ impl Db {
             return attach_sqlite(&path);
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            return connect_postgres(&with_password(settings)?, ATTACHED_CONNECTIONS).await;
+            return connect_postgres(&with_password(settings)?, ATTACHED_CONNECTIONS, LONG_PATIENCE).await;
         }
         Err(unknown_kind())
     }
@@ -164,7 +165,7 @@ pub(super) fn with_password(settings: &Database) -> Result<Url, SettingError> {
 
 async fn open_postgres(url: &Url, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
     wait_for_server(url).await.map_err(|error| refused(url, &error))?;
-    let db = connect_postgres(url, max_connections).await?;
+    let db = connect_postgres(url, max_connections, PATIENCE).await?;
     migrate(&db.reader, Dialect::Postgres, migrations).await.map_err(|error| refused(url, &error))?;
     Ok(db)
 }
@@ -174,7 +175,7 @@ fn refused(url: &Url, error: &(dyn std::error::Error + 'static)) -> StartError {
     StartError::Database(format!("{}: {}", url.host_str().unwrap_or("localhost"), chain(error)))
 }
 
-async fn connect_postgres(url: &Url, max_connections: u32) -> Result<Db, StartError> {
+async fn connect_postgres(url: &Url, max_connections: u32, patience: Duration) -> Result<Db, StartError> {
     // Tested before each use: a server that restarts ends all connections, and that is no request's fault.
     let tested = options(max_connections).test_before_acquire(true);
     let pool = tested.connect(url.as_str()).await.map_err(|error| refused(url, &error))?;
@@ -182,7 +183,7 @@ async fn connect_postgres(url: &Url, max_connections: u32) -> Result<Db, StartEr
     Ok(Db {
         dialect: Dialect::Postgres,
         reader: pool.clone(),
-        writer: Writer::pooled(pool, outbox_written.clone()),
+        writer: Writer::pooled(pool, patience, outbox_written.clone()),
         outbox_written,
         _lock: None,
     })

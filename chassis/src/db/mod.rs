@@ -18,6 +18,7 @@ use sqlx::AnyPool;
 use tokio::sync::Notify;
 
 pub use connection::TxConnection;
+pub(crate) use connection::{PATIENCE, in_time};
 pub use error::DbError;
 pub use migrate::Migration;
 pub use write::Tx;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::connect::{self, SQLITE_SETTINGS};
+use super::connection::LONG_PATIENCE;
 use super::migrate::migrate;
 use super::write::Writer;
 use super::{Db, DbError, Dialect, Migration, Tx};
@@ -83,7 +84,7 @@ async fn postgres(live: Db, url: &Url, migrations: &[Migration]) -> Result<(Db, 
 
 fn separate(dialect: Dialect, pool: AnyPool) -> Db {
     let outbox_written = Arc::new(Notify::new());
-    let writer = Writer::pooled(pool.clone(), outbox_written.clone());
+    let writer = Writer::pooled(pool.clone(), LONG_PATIENCE, outbox_written.clone());
     Db { dialect, reader: pool, writer, outbox_written, _lock: None }
 }
 

@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use sqlx::AnyPool;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::connect::SQLITE_SETTINGS;
-use super::connection::TxConnection;
+use super::connection::{PATIENCE, TxConnection, in_time};
 use super::sqlite::SqliteConnection;
 use super::{BoxFuture, DbError};
 use crate::failpoint::{crash_point, hold_point};
@@ -73,7 +73,7 @@ pub struct Done {
 #[derive(Clone)]
 pub enum Writer {
     Batched { jobs: mpsc::Sender<Job>, closing: CancellationToken, closed: CancellationToken },
-    Pooled { pool: AnyPool, outbox_written: Arc<Notify> },
+    Pooled { pool: AnyPool, patience: Duration, outbox_written: Arc<Notify> },
 }
 
 impl Writer {
@@ -91,8 +91,8 @@ impl Writer {
         Ok(Self::Batched { jobs, closing, closed })
     }
 
-    pub fn pooled(pool: AnyPool, outbox_written: Arc<Notify>) -> Self {
-        Self::Pooled { pool, outbox_written }
+    pub fn pooled(pool: AnyPool, patience: Duration, outbox_written: Arc<Notify>) -> Self {
+        Self::Pooled { pool, patience, outbox_written }
     }
 
     pub async fn write<T, E>(
@@ -112,9 +112,10 @@ impl Writer {
         let job: Job = Box::new(move |tx| Box::pin(trace.scope(run_job(work, tx, reply)).instrument(log)));
         match self {
             Self::Batched { jobs, .. } => jobs.send(job).await.map_err(|_| DbError::Closed)?,
-            Self::Pooled { pool, outbox_written } => {
+            Self::Pooled { pool, patience, outbox_written } => {
                 // In a task of its own: a transaction half done must not return to the pool with a dropped caller.
-                tokio::spawn(commit_alone(pool.clone(), job, outbox_written.clone()));
+                let connection = acquire(pool.clone(), *patience);
+                tokio::spawn(commit_alone(connection, job, outbox_written.clone()));
             }
         }
         let answer = answer.await.unwrap_or_else(|_| Err(DbError::Closed.into()));
@@ -264,9 +265,17 @@ async fn run_in_savepoint(tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> R
     Ok(done.keep)
 }
 
-async fn commit_alone(pool: AnyPool, job: Job, outbox_written: Arc<Notify>) {
+async fn acquire(pool: AnyPool, patience: Duration) -> Result<TxConnection, sqlx::Error> {
+    Ok(TxConnection::Pooled(pool.acquire().await?, patience))
+}
+
+async fn commit_alone(
+    connection: impl Future<Output = Result<TxConnection, sqlx::Error>>,
+    job: Job,
+    outbox_written: Arc<Notify>,
+) {
     let mut settles = Vec::new();
-    let committed = match begin(pool.acquire().await.map(TxConnection::Pooled), "BEGIN").await {
+    let committed = match begin(connection.await, "BEGIN").await {
         Ok(mut tx) => {
             let done = job(Ok(&mut tx)).await;
             settles.push(done.settle);
@@ -345,8 +354,8 @@ impl Tx {
     /// A connection whose state is in doubt must not serve another transaction.
     async fn discard(self) {
         // SQLite's is closed as it goes, and what was not committed goes with it.
-        let TxConnection::Pooled(connection) = self.connection else { return };
-        if let Err(error) = connection.close().await {
+        let TxConnection::Pooled(connection, _) = self.connection else { return };
+        if let Err(error) = in_time(PATIENCE, connection.close()).await {
             tracing::debug!(%error, "a broken connection could not be closed in order");
         }
     }
