@@ -114,8 +114,7 @@ impl Writer {
             Self::Batched { jobs, .. } => jobs.send(job).await.map_err(|_| DbError::Closed)?,
             Self::Pooled { pool, patience, outbox_written } => {
                 // In a task of its own: a transaction half done must not return to the pool with a dropped caller.
-                let connection = acquire(pool.clone(), *patience);
-                tokio::spawn(commit_alone(connection, job, outbox_written.clone()));
+                tokio::spawn(commit_alone(pool.clone(), *patience, job, outbox_written.clone()));
             }
         }
         let answer = answer.await.unwrap_or_else(|_| Err(DbError::Closed.into()));
@@ -265,17 +264,10 @@ async fn run_in_savepoint(tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> R
     Ok(done.keep)
 }
 
-async fn acquire(pool: AnyPool, patience: Duration) -> Result<TxConnection, sqlx::Error> {
-    Ok(TxConnection::Pooled(pool.acquire().await?, patience))
-}
-
-async fn commit_alone(
-    connection: impl Future<Output = Result<TxConnection, sqlx::Error>>,
-    job: Job,
-    outbox_written: Arc<Notify>,
-) {
+async fn commit_alone(pool: AnyPool, patience: Duration, job: Job, outbox_written: Arc<Notify>) {
     let mut settles = Vec::new();
-    let committed = match begin(connection.await, "BEGIN").await {
+    let connection = pool.acquire().await.map(|connection| TxConnection::Pooled(connection, patience));
+    let committed = match begin(connection, "BEGIN").await {
         Ok(mut tx) => {
             let done = job(Ok(&mut tx)).await;
             settles.push(done.settle);
