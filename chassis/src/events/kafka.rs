@@ -9,15 +9,14 @@ use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::bearer::Bearer;
+use super::producer::Producer;
 use crate::config::Kafka;
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub type Producer = FutureProducer<Quiet>;
 pub type Reader = StreamConsumer<Quiet>;
 
 /// Health and the log say that the broker is away; the library would say it again several times a second.
@@ -73,13 +72,14 @@ fn client(settings: &Kafka) -> ClientConfig {
 /// than the linger: then it is one request. Of what is left over for a second one the library's thread asks, without a
 /// pause, whether the first has been acknowledged.
 pub fn producer(settings: &Kafka) -> Result<Producer, KafkaError> {
-    client(settings)
+    let mut config = client(settings);
+    config
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("linger.ms", "2")
         .set("message.timeout.ms", "10000")
-        .set("queue.buffering.max.kbytes", "8192")
-        .create_with_context(Quiet::new(settings))
+        .set("queue.buffering.max.kbytes", "8192");
+    Producer::new(&config, Quiet::new(settings))
 }
 
 /// Offsets are stored by hand after the database's commit; what is stored is committed each second.

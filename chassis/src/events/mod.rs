@@ -10,6 +10,7 @@ mod lag;
 mod lease;
 pub mod message;
 pub mod outbox;
+mod producer;
 pub mod relay;
 pub mod replay;
 pub mod security;

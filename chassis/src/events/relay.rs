@@ -11,13 +11,12 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use sqlx::AssertSqlSafe;
 use tokio::time::Instant;
 
 use super::lease::Lease;
+use super::producer::{Acknowledged, Producer};
 use super::{kafka, outbox};
 use crate::config::Kafka;
 use crate::db::{PATIENCE, in_time};
@@ -38,7 +37,7 @@ struct Relay {
     db: Db,
     settings: Kafka,
     source: String,
-    producer: kafka::Producer,
+    producer: Producer,
     lease: Lease,
     /// Keys whose first message the broker refused, until when they rest.
     resting: HashMap<String, Instant>,
@@ -106,8 +105,8 @@ impl Relay {
         self.finish().await;
     }
 
-    async fn finish(&mut self) {
-        let producer = self.producer.clone();
+    async fn finish(mut self) {
+        let producer = self.producer;
         let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_TIMEOUT)).await;
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::warn!("the producer did not flush in time; the outbox keeps what is missing");
@@ -166,7 +165,7 @@ impl Relay {
     fn begin_again(&mut self) -> Result<(), String> {
         let new = kafka::producer(&self.settings).map_err(|error| error.to_string())?;
         let old = std::mem::replace(&mut self.producer, new);
-        // It waits for its own thread.
+        // It waits for what it still has to say.
         tokio::task::spawn_blocking(move || drop(old));
         Ok(())
     }
@@ -222,8 +221,9 @@ impl Relay {
     /// acknowledged keeps the library's thread busy until then.
     async fn send(&self, wave: &[Pending]) -> Vec<Result<(), KafkaError>> {
         let mut steps: Vec<Span> = wave.iter().map(|event| self.step(event)).collect();
-        let records: Vec<_> = wave.iter().zip(&steps).map(|(event, step)| self.record_of(event, step)).collect();
-        let handed: Vec<_> = records.into_iter().map(|record| self.hand_over(record)).collect();
+        let headers: Vec<_> =
+            wave.iter().zip(&steps).map(|(event, step)| self.headers(event, step.context())).collect();
+        let handed: Vec<_> = wave.iter().zip(headers).map(|(event, headers)| self.hand_over(event, headers)).collect();
         let sent = join_all(handed.into_iter().map(acknowledged)).await;
         for (step, outcome) in steps.iter_mut().zip(&sent) {
             if outcome.is_err() {
@@ -233,16 +233,9 @@ impl Relay {
         sent
     }
 
-    fn record_of<'e>(&'e self, event: &'e Pending, step: &Span) -> FutureRecord<'e, String, String> {
-        FutureRecord::to(&self.settings.topic)
-            .key(&event.key)
-            .payload(&event.payload)
-            .headers(self.headers(event, step.context()))
-    }
-
-    fn hand_over(&self, record: FutureRecord<'_, String, String>) -> Result<DeliveryFuture, KafkaError> {
+    fn hand_over(&self, event: &Pending, headers: OwnedHeaders) -> Result<Acknowledged, KafkaError> {
         crash_point("relay.before-send");
-        self.producer.send_result(record).map_err(|(error, _)| error)
+        self.producer.send(&self.settings.topic, &event.key, &event.payload, headers)
     }
 
     /// The sending of an event as a span of the trace that it belongs to.
@@ -307,13 +300,13 @@ impl Relay {
     }
 }
 
-async fn acknowledged(handed: Result<DeliveryFuture, KafkaError>) -> Result<(), KafkaError> {
+async fn acknowledged(handed: Result<Acknowledged, KafkaError>) -> Result<(), KafkaError> {
     match handed?.await {
-        Ok(Ok(_)) => {
+        Ok(Ok(())) => {
             crash_point("relay.after-ack");
             Ok(())
         }
-        Ok(Err((error, _))) => Err(error),
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(KafkaError::Canceled),
     }
 }

@@ -31,7 +31,7 @@ const MOST_SKIPPED: u32 = 12;
 const MOST_MS_BETWEEN: u64 = 800;
 /// What consumers have missed while they were down most of the time is to be taken in within the limit of a recovery.
 /// On PostgreSQL every statement of that passes a link, on cores that the campaign and both servers need as well: in
-/// long runs clients take their time there.
+/// all but the short run, which has few kills, clients take their time there.
 const UNHURRIED: Range<Duration> = Duration::from_millis(150)..Duration::from_millis(600);
 /// Kills between two judgements.
 const PER_ROUND: usize = 60;
@@ -84,7 +84,7 @@ async fn kill_at(trial: &mut Trial, points: Vec<Point>) -> Result<Vec<Point>, Wo
         by_service.entry(point.node).or_default().push((point, life, skip));
     }
     let mut habits = Habits::usual(CLIENTS);
-    if trial.kills_wanted > PER_ROUND && trial.world.plan.storage == Storage::Postgres {
+    if trial.is_long && trial.world.plan.storage == Storage::Postgres {
         habits.pause = UNHURRIED;
     }
     let crowd = trial.crowd(&habits).await?;
