@@ -1,8 +1,8 @@
 //! All SQL of this service.
 
-use chassis::db::Migration;
+use chassis::db::{Migration, Pool};
 use chassis::{Db, DbError, Tx};
-use sqlx::{AnyPool, FromRow, Row, any::AnyRow};
+use sqlx::{FromRow, Row, any::AnyRow};
 
 pub const MIGRATIONS: &[Migration] =
     &[Migration { version: 100, name: "oauth", sql: include_str!("../migrations/0100_oauth.sql") }];
@@ -29,7 +29,7 @@ impl<'r> FromRow<'r, AnyRow> for StoredKey {
     }
 }
 
-pub async fn signing_keys(reader: &AnyPool) -> Result<Vec<StoredKey>, DbError> {
+pub async fn signing_keys(reader: &Pool) -> Result<Vec<StoredKey>, DbError> {
     let statement =
         "SELECT kid, generation, private_key, active_from, token_lifetime FROM signing_keys ORDER BY generation";
     Ok(sqlx::query_as(statement).fetch_all(reader).await?)

@@ -3,31 +3,28 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::any::install_default_drivers;
 use sqlx::migrate::MigrateDatabase;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
+use sqlx::{Any, AnyConnection, Connection};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use url::Url;
 
-use super::connection::{LONG_PATIENCE, PATIENCE};
-use super::error::is_transient_code;
+use super::error::may_pass;
 use super::migrate::migrate;
+use super::patience::{LONG_PATIENCE, PATIENCE, in_time};
+use super::pool::{ACQUIRE_TIMEOUT, Connector, Pool};
 use super::write::Writer;
 use super::{Db, Dialect, Migration};
 use crate::config::Database;
 use crate::http::problem::chain;
 use crate::{SettingError, StartError};
 
-/// How long a request waits for a connection before it fails instead.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Of a command beside a service, which needs the rest.
 const ATTACHED_CONNECTIONS: u32 = 2;
 /// A server that starts together with its services is waited for this long, and so is a disk that has much else to do:
@@ -111,41 +108,35 @@ pub(super) async fn open_locked_sqlite(path: &Path, lock: File, migrations: &[Mi
     // Made here, so that it is its owner's alone from the first moment; SQLite gives its log the same mode.
     let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     private.map_err(|error| unusable(path, error))?;
-    let starting = options(1).acquire_timeout(START_PATIENCE);
-    let starting = sqlite_pool(path, starting, SQLITE_SETTINGS.to_owned())?;
-    let migrated = migrate(&starting, Dialect::Sqlite, migrations).await;
-    starting.close().await;
+    let connector = Connector::new(sqlite_url(path), SQLITE_SETTINGS);
+    let connected = in_time(START_PATIENCE, connector.connect()).await;
+    let mut connection = connected.map_err(|error| unusable(path, chain(&error)))?;
+    let migrated = migrate(&mut connection, Dialect::Sqlite, migrations).await;
     migrated.map_err(|error| unusable(path, chain(&error)))?;
-    sqlite(path, Some(lock))
+    connection.close().await.map_err(|error| unusable(path, chain(&error)))?;
+    sqlite(path, Some(lock), PATIENCE)
 }
 
 fn attach_sqlite(path: &Path) -> Result<Db, StartError> {
     if !path.exists() {
         return Err(StartError::Database(format!("{}: there is no such file", path.display())));
     }
-    sqlite(path, None)
+    sqlite(path, None, LONG_PATIENCE)
 }
 
-fn sqlite(path: &Path, lock: Option<File>) -> Result<Db, StartError> {
+fn sqlite(path: &Path, lock: Option<File>, patience: Duration) -> Result<Db, StartError> {
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {
         dialect: Dialect::Sqlite,
-        reader: sqlite_pool(path, options(SQLITE_READERS), SQLITE_SETTINGS.to_owned())?,
+        reader: Pool::new(Connector::new(sqlite_url(path), SQLITE_SETTINGS), SQLITE_READERS, patience),
         writer: Writer::batched(path.to_owned(), outbox_written.clone()).map_err(|error| unusable(path, error))?,
         outbox_written,
         _lock: lock.map(Arc::new),
     })
 }
 
-/// `settings` are the statements that each connection begins with.
-pub(super) fn sqlite_pool(path: &Path, options: AnyPoolOptions, settings: String) -> Result<AnyPool, StartError> {
-    options
-        .after_connect(move |connection, _| {
-            let settings = AssertSqlSafe(settings.clone());
-            Box::pin(async move { connection.execute(settings).await.map(|_| ()) })
-        })
-        .connect_lazy(&format!("sqlite://{}?mode=rw", path.display()))
-        .map_err(|error| unusable(path, chain(&error)))
+pub(super) fn sqlite_url(path: &Path) -> String {
+    format!("sqlite://{}?mode=rw", path.display())
 }
 
 pub(super) fn with_password(settings: &Database) -> Result<Url, SettingError> {
@@ -166,7 +157,8 @@ pub(super) fn with_password(settings: &Database) -> Result<Url, SettingError> {
 async fn open_postgres(url: &Url, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
     wait_for_server(url).await.map_err(|error| refused(url, &error))?;
     let db = connect_postgres(url, max_connections, PATIENCE).await?;
-    migrate(&db.reader, Dialect::Postgres, migrations).await.map_err(|error| refused(url, &error))?;
+    let mut connection = db.reader.acquire().await.map_err(|error| refused(url, &error))?;
+    migrate(connection.unlimited(), Dialect::Postgres, migrations).await.map_err(|error| refused(url, &error))?;
     Ok(db)
 }
 
@@ -176,14 +168,13 @@ fn refused(url: &Url, error: &(dyn std::error::Error + 'static)) -> StartError {
 }
 
 async fn connect_postgres(url: &Url, max_connections: u32, patience: Duration) -> Result<Db, StartError> {
-    // Tested before each use: a server that restarts ends all connections, and that is no request's fault.
-    let tested = options(max_connections).test_before_acquire(true);
-    let pool = tested.connect(url.as_str()).await.map_err(|error| refused(url, &error))?;
+    let pool = Pool::new(Connector::new(url.as_str(), ""), max_connections, patience);
+    drop(pool.acquire().await.map_err(|error| refused(url, &error))?);
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {
         dialect: Dialect::Postgres,
         reader: pool.clone(),
-        writer: Writer::pooled(pool, patience, outbox_written.clone()),
+        writer: Writer::pooled(pool, outbox_written.clone()),
         outbox_written,
         _lock: None,
     })
@@ -214,22 +205,4 @@ async fn connect_or_create(url: &str) -> Result<(), sqlx::Error> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// A certificate that is not to be trusted comes as a failed reading, and will come again.
-fn may_pass(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(error) => error.kind() != ErrorKind::InvalidData,
-        sqlx::Error::PoolTimedOut => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
-        _ => false,
-    }
-}
-
-pub(super) fn options(max_connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(IDLE_TIMEOUT)
-        .test_before_acquire(false)
 }

@@ -38,8 +38,19 @@ impl DbError {
     }
 }
 
+/// Whether a connection that was refused may be had later. A certificate that is not to be trusted comes as a failed
+/// reading, and will come again.
+pub(super) fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
+        _ => false,
+    }
+}
+
 /// SQLite's result codes are small numbers; PostgreSQL's are five characters, of which two are the class.
-pub(super) fn is_transient_code(code: &str) -> bool {
+fn is_transient_code(code: &str) -> bool {
     const BUSY: i64 = 5;
     const LOCKED: i64 = 6;
     const IO_ERROR: i64 = 10;

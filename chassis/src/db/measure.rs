@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::AnyPool;
-
-use super::Db;
+use super::{Db, Pool};
 
 /// Whoever takes longer to say nothing is of no use to a request either.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -18,17 +16,16 @@ impl Db {
     }
 }
 
-fn show(name: &'static str, pool: &AnyPool) {
-    let idle = pool.num_idle() as f64;
-    let states = [("idle", idle), ("used", f64::from(pool.size()) - idle)];
+fn show(name: &'static str, pool: &Pool) {
+    let (most, all, idle) = pool.count();
+    let states = [("idle", idle), ("used", all.saturating_sub(idle))];
     for (state, count) in states {
         metrics::gauge!(
             "db_client_connection_count",
             "db_client_connection_pool_name" => name,
             "db_client_connection_state" => state
         )
-        .set(count);
+        .set(count as f64);
     }
-    let most = f64::from(pool.options().get_max_connections());
-    metrics::gauge!("db_client_connection_max", "db_client_connection_pool_name" => name).set(most);
+    metrics::gauge!("db_client_connection_max", "db_client_connection_pool_name" => name).set(most as f64);
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use sqlx::migrate::{MigrateError, MigrationType, Migrator};
-use sqlx::{AnyPool, AssertSqlSafe, SqlSafeStr};
+use sqlx::{AnyConnection, AssertSqlSafe, SqlSafeStr};
 
 use super::Dialect;
 
@@ -27,7 +27,7 @@ const CHASSIS: &[Migration] = &[
 const IDENTITY: &str = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY";
 const SQLITE_IDENTITY: &str = "INTEGER PRIMARY KEY AUTOINCREMENT";
 
-pub async fn migrate(pool: &AnyPool, dialect: Dialect, own: &[Migration]) -> Result<(), MigrateError> {
+pub async fn migrate(connection: &mut AnyConnection, dialect: Dialect, own: &[Migration]) -> Result<(), MigrateError> {
     let migrations = CHASSIS.iter().chain(own).map(|migration| {
         let sql = match dialect {
             Dialect::Sqlite => migration.sql.replace(IDENTITY, SQLITE_IDENTITY),
@@ -44,36 +44,37 @@ pub async fn migrate(pool: &AnyPool, dialect: Dialect, own: &[Migration]) -> Res
     let mut migrator = Migrator::with_migrations(migrations.collect());
     // A newer version may have been here: during its rollout, and after its undoing, the older one still starts.
     migrator.set_ignore_missing(true);
-    migrator.run(pool).await
+    migrator.run(connection).await
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlx::any::{AnyPoolOptions, install_default_drivers};
+    use sqlx::Connection;
+    use sqlx::any::install_default_drivers;
 
     use super::*;
 
     const OLDER: Migration = Migration { version: 100, name: "pet", sql: "CREATE TABLE pet (name TEXT)" };
     const NEWER: Migration = Migration { version: 101, name: "pet_age", sql: "ALTER TABLE pet ADD COLUMN age BIGINT" };
 
-    async fn database() -> AnyPool {
+    async fn database() -> AnyConnection {
         install_default_drivers();
-        AnyPoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap()
+        AnyConnection::connect("sqlite::memory:").await.unwrap()
     }
 
     #[tokio::test]
     async fn a_version_starts_where_a_newer_one_has_migrated() {
-        let pool = database().await;
-        migrate(&pool, Dialect::Sqlite, &[OLDER, NEWER]).await.unwrap();
-        migrate(&pool, Dialect::Sqlite, &[OLDER]).await.unwrap();
+        let mut database = database().await;
+        migrate(&mut database, Dialect::Sqlite, &[OLDER, NEWER]).await.unwrap();
+        migrate(&mut database, Dialect::Sqlite, &[OLDER]).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_file_that_has_run_cannot_be_changed() {
-        let pool = database().await;
-        migrate(&pool, Dialect::Sqlite, &[OLDER]).await.unwrap();
+        let mut database = database().await;
+        migrate(&mut database, Dialect::Sqlite, &[OLDER]).await.unwrap();
         let changed = Migration { sql: "CREATE TABLE pet (id BIGINT)", ..OLDER };
-        let refused = migrate(&pool, Dialect::Sqlite, &[changed]).await.unwrap_err();
+        let refused = migrate(&mut database, Dialect::Sqlite, &[changed]).await.unwrap_err();
         assert!(matches!(refused, MigrateError::VersionMismatch(100)), "{refused}");
     }
 }

@@ -8,19 +8,20 @@ mod connection;
 mod error;
 mod measure;
 mod migrate;
+mod patience;
+mod pool;
 mod shadow;
 mod sqlite;
 mod write;
 
 use std::sync::Arc;
 
-use sqlx::AnyPool;
 use tokio::sync::Notify;
 
 pub use connection::TxConnection;
-pub(crate) use connection::{PATIENCE, in_time};
 pub use error::DbError;
 pub use migrate::Migration;
+pub use pool::Pool;
 pub use write::Tx;
 
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -44,7 +45,7 @@ pub fn where_given(columns: &[(&'static str, bool)]) -> String {
 #[derive(Clone)]
 pub struct Db {
     dialect: Dialect,
-    reader: AnyPool,
+    reader: Pool,
     writer: write::Writer,
     outbox_written: Arc<Notify>,
     /// Keeps a SQLite file to one process for as long as any clone of this lives.
@@ -57,7 +58,7 @@ impl Db {
     }
 
     /// For reading only: what is read here may be older than a transaction that is being committed.
-    pub fn reader(&self) -> &AnyPool {
+    pub fn reader(&self) -> &Pool {
         &self.reader
     }
 
@@ -81,8 +82,8 @@ impl Db {
     }
 
     pub async fn close(&self) {
-        self.reader.close().await;
         self.writer.close().await;
+        self.reader.close().await;
     }
 }
 

@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::{AnyPool, Executor};
+use sqlx::Executor;
 use tokio::sync::Notify;
 use url::Url;
 
 use super::connect::{self, SQLITE_SETTINGS};
-use super::connection::LONG_PATIENCE;
 use super::migrate::migrate;
+use super::patience::LONG_PATIENCE;
+use super::pool::{Connector, Pool};
 use super::write::Writer;
 use super::{Db, DbError, Dialect, Migration, Tx};
 use crate::StartError;
@@ -35,7 +36,7 @@ impl Db {
         match connect::sqlite_path(settings.url.reveal()) {
             Some(path) => remove_files(&connect::shadow_path(&path)),
             None => {
-                let dropped = self.reader.execute("DROP SCHEMA IF EXISTS shadow CASCADE").await;
+                let dropped = (&self.reader).execute("DROP SCHEMA IF EXISTS shadow CASCADE").await;
                 dropped.map(|_| ()).map_err(|error| StartError::Database(chain(&error)))
             }
         }
@@ -61,7 +62,7 @@ async fn sqlite(path: &Path, migrations: &[Migration]) -> Result<(Db, Db), Start
     remove_files(&shadow_path)?;
     let shadow = connect::open_locked_sqlite(&shadow_path, lock, migrations).await?;
     let settings = format!("{SQLITE_SETTINGS} ATTACH DATABASE '{}' AS shadow;", shadow_path.display());
-    let pool = connect::sqlite_pool(path, connect::options(CONNECTIONS), settings)?;
+    let pool = Pool::new(Connector::new(connect::sqlite_url(path), settings), CONNECTIONS, LONG_PATIENCE);
     // Not in batches: these begin with a lock on both files, and the shadow is still written while the other is held.
     Ok((separate(Dialect::Sqlite, pool), shadow))
 }
@@ -69,22 +70,20 @@ async fn sqlite(path: &Path, migrations: &[Migration]) -> Result<(Db, Db), Start
 async fn postgres(live: Db, url: &Url, migrations: &[Migration]) -> Result<(Db, Db), StartError> {
     let failed = |error: &(dyn std::error::Error + 'static)| StartError::Database(chain(error));
     for statement in ["DROP SCHEMA IF EXISTS shadow CASCADE", "CREATE SCHEMA shadow"] {
-        live.reader.execute(statement).await.map_err(|error| failed(&error))?;
+        (&live.reader).execute(statement).await.map_err(|error| failed(&error))?;
     }
-    let pool: AnyPool = connect::options(CONNECTIONS)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("SET search_path TO shadow").await.map(|_| ()) })
-        })
-        .connect(url.as_str())
-        .await
-        .map_err(|error| failed(&error))?;
-    migrate(&pool, Dialect::Postgres, migrations).await.map_err(|error| failed(&error))?;
+    let connector = Connector::new(url.as_str(), "SET search_path TO shadow");
+    let pool = Pool::new(connector, CONNECTIONS, LONG_PATIENCE);
+    let mut connection = pool.acquire().await.map_err(|error| failed(&error))?;
+    let migrated = migrate(connection.unlimited(), Dialect::Postgres, migrations).await;
+    migrated.map_err(|error| failed(&error))?;
+    drop(connection);
     Ok((live, separate(Dialect::Postgres, pool)))
 }
 
-fn separate(dialect: Dialect, pool: AnyPool) -> Db {
+fn separate(dialect: Dialect, pool: Pool) -> Db {
     let outbox_written = Arc::new(Notify::new());
-    let writer = Writer::pooled(pool.clone(), LONG_PATIENCE, outbox_written.clone());
+    let writer = Writer::pooled(pool.clone(), outbox_written.clone());
     Db { dialect, reader: pool, writer, outbox_written, _lock: None }
 }
 

@@ -4,16 +4,17 @@
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
-use sqlx::AnyPool;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::connect::SQLITE_SETTINGS;
-use super::connection::{PATIENCE, TxConnection, in_time};
+use super::connection::TxConnection;
+use super::pool::Pool;
 use super::sqlite::SqliteConnection;
 use super::{BoxFuture, DbError};
 use crate::failpoint::{crash_point, hold_point};
@@ -73,7 +74,7 @@ pub struct Done {
 #[derive(Clone)]
 pub enum Writer {
     Batched { jobs: mpsc::Sender<Job>, closing: CancellationToken, closed: CancellationToken },
-    Pooled { pool: AnyPool, patience: Duration, outbox_written: Arc<Notify> },
+    Pooled { pool: Pool, under_way: TaskTracker, outbox_written: Arc<Notify> },
 }
 
 impl Writer {
@@ -91,8 +92,8 @@ impl Writer {
         Ok(Self::Batched { jobs, closing, closed })
     }
 
-    pub fn pooled(pool: AnyPool, patience: Duration, outbox_written: Arc<Notify>) -> Self {
-        Self::Pooled { pool, patience, outbox_written }
+    pub fn pooled(pool: Pool, outbox_written: Arc<Notify>) -> Self {
+        Self::Pooled { pool, under_way: TaskTracker::new(), outbox_written }
     }
 
     pub async fn write<T, E>(
@@ -112,9 +113,9 @@ impl Writer {
         let job: Job = Box::new(move |tx| Box::pin(trace.scope(run_job(work, tx, reply)).instrument(log)));
         match self {
             Self::Batched { jobs, .. } => jobs.send(job).await.map_err(|_| DbError::Closed)?,
-            Self::Pooled { pool, patience, outbox_written } => {
+            Self::Pooled { pool, under_way, outbox_written } => {
                 // In a task of its own: a transaction half done must not return to the pool with a dropped caller.
-                tokio::spawn(commit_alone(pool.clone(), *patience, job, outbox_written.clone()));
+                under_way.spawn(commit_alone(pool.clone(), job, outbox_written.clone()));
             }
         }
         let answer = answer.await.unwrap_or_else(|_| Err(DbError::Closed.into()));
@@ -142,7 +143,11 @@ impl Writer {
                 closing.cancel();
                 closed.cancelled().await;
             }
-            Self::Pooled { pool, .. } => pool.close().await,
+            Self::Pooled { pool, under_way, .. } => {
+                under_way.close();
+                under_way.wait().await;
+                pool.close().await;
+            }
         }
     }
 }
@@ -264,9 +269,9 @@ async fn run_in_savepoint(tx: &mut Tx, job: Job, settles: &mut Vec<Settle>) -> R
     Ok(done.keep)
 }
 
-async fn commit_alone(pool: AnyPool, patience: Duration, job: Job, outbox_written: Arc<Notify>) {
+async fn commit_alone(pool: Pool, job: Job, outbox_written: Arc<Notify>) {
     let mut settles = Vec::new();
-    let connection = pool.acquire().await.map(|connection| TxConnection::Pooled(connection, patience));
+    let connection = pool.acquire().await.map(TxConnection::Pooled);
     let committed = match begin(connection, "BEGIN").await {
         Ok(mut tx) => {
             let done = job(Ok(&mut tx)).await;
@@ -346,9 +351,8 @@ impl Tx {
     /// A connection whose state is in doubt must not serve another transaction.
     async fn discard(self) {
         // SQLite's is closed as it goes, and what was not committed goes with it.
-        let TxConnection::Pooled(connection, _) = self.connection else { return };
-        if let Err(error) = in_time(PATIENCE, connection.close()).await {
-            tracing::debug!(%error, "a broken connection could not be closed in order");
+        if let TxConnection::Pooled(connection) = self.connection {
+            connection.discard().await;
         }
     }
 }

@@ -19,7 +19,6 @@ use super::lease::Lease;
 use super::producer::{Acknowledged, Producer};
 use super::{kafka, outbox};
 use crate::config::Kafka;
-use crate::db::{PATIENCE, in_time};
 use crate::failpoint::crash_point;
 use crate::http::problem::chain;
 use crate::http::trace::{TRACEPARENT, TraceContext};
@@ -197,14 +196,14 @@ impl Relay {
 
     async fn page(&self, after: i64) -> Result<Vec<Pending>, DbError> {
         type Row = (i64, String, String, i64, String, Option<String>, i64);
-        let page = sqlx::query_as(
+        let rows: Vec<Row> = sqlx::query_as(
             "SELECT id, event_type, message_key, sequence, payload, traceparent, created_at
              FROM outbox WHERE id > $1 ORDER BY id LIMIT $2",
         )
         .bind(after)
         .bind(PAGE as i64)
-        .fetch_all(self.db.reader());
-        let rows: Vec<Row> = in_time(PATIENCE, page).await?;
+        .fetch_all(self.db.reader())
+        .await?;
         let pending = |(id, event_type, key, sequence, payload, traceparent, created_at)| Pending {
             id,
             event_type,

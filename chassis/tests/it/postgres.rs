@@ -106,3 +106,26 @@ async fn a_server_that_comes_up_late_is_waited_for() {
     let db = open(url, "").await.unwrap();
     assert_eq!(number(&db, "SELECT 1").await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn whoever_asks_next_does_not_wait_for_connections_that_say_nothing_any_more() {
+    const SILENT: &str = "SELECT CAST(pg_sleep(3600) AS TEXT)";
+    let Some(server) = server() else { return };
+    let name = new_database();
+    let db = open(format!("{server}/{name}"), "").await.unwrap();
+    let other = open(format!("{server}/{}", new_database()), "").await.unwrap();
+    let silent = async || sqlx::query_scalar::<_, String>(SILENT).fetch_one(db.reader()).await;
+    let all_silent = async {
+        let count = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = $1 AND state = 'active' AND query = $2";
+        let asked = async || sqlx::query_scalar(count).bind(&name).bind(SILENT).fetch_one(other.reader()).await;
+        while asked().await.unwrap_or(0) < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Whoever asked them has gone.
+    tokio::select! {
+        _ = async { tokio::join!(silent(), silent(), silent()) } => unreachable!("an hour is longer than a test"),
+        () = all_silent => {}
+    }
+    assert_eq!(number(&db, "SELECT 1").await.unwrap(), 1);
+}

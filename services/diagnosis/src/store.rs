@@ -1,10 +1,10 @@
 //! All statements about medical records.
 
-use chassis::db::Migration;
+use chassis::db::{Migration, Pool};
 use chassis::http::hal::{Order, Page};
 use chassis::{DbError, Tx};
 use sqlx::any::AnyRow;
-use sqlx::{AnyPool, AssertSqlSafe, FromRow, Row};
+use sqlx::{AssertSqlSafe, FromRow, Row};
 
 use crate::date::VisitDate;
 use crate::domain::{Findings, Record, State, Visit};
@@ -310,7 +310,7 @@ pub async fn count_hour_in_tx(tx: &mut Tx, hour: &str) -> Result<i64, DbError> {
     Ok(count)
 }
 
-pub async fn get(reader: &AnyPool, id: i64) -> Result<Option<Record>, DbError> {
+pub async fn get(reader: &Pool, id: i64) -> Result<Option<Record>, DbError> {
     let sql = concat!("SELECT ", columns!(), " FROM medical_record WHERE id = $1 AND held_at IS NOT NULL");
     Ok(sqlx::query_as(sql).bind(id).fetch_optional(reader).await?)
 }
@@ -340,7 +340,7 @@ impl Filter {
 }
 
 /// One page of what matches, in the order of acceptance, and how many match in all.
-pub async fn list(reader: &AnyPool, filter: &Filter, order: Order, page: Page) -> Result<(Vec<Record>, i64), DbError> {
+pub async fn list(reader: &Pool, filter: &Filter, order: Order, page: Page) -> Result<(Vec<Record>, i64), DbError> {
     let conditions = filter.conditions();
     // Numbers and one of two words: nothing of the request's text gets into the statement.
     let page = format!(
