@@ -1,4 +1,4 @@
-//! The connection that a transaction has: one of sqlx's pool, or the writer's own to a SQLite file.
+//! The connection that a transaction has: one of the pool, or the writer's own to a SQLite file.
 
 use std::future::ready;
 
