@@ -17,7 +17,7 @@ use url::Url;
 
 use super::error::may_pass;
 use super::migrate::migrate;
-use super::patience::{LONG_PATIENCE, PATIENCE, in_time};
+use super::patience::{LONG_PATIENCE, PATIENCE};
 use super::pool::{ACQUIRE_TIMEOUT, Connector, Pool};
 use super::write::Writer;
 use super::{Db, Dialect, Migration};
@@ -39,6 +39,9 @@ const SQLITE_READERS: u32 = 2;
 /// An acknowledged commit survives power loss: FULL syncs the write-ahead log at each.
 pub(super) const SQLITE_SETTINGS: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;";
+/// What nobody waits for any more the server ends too, whether a statement or a transaction whose service has gone
+/// without a word: its locks would be in the way of the others.
+const POSTGRES_SETTINGS: &str = "SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s';";
 
 impl Db {
     pub async fn open(settings: &Database, migrations: &[Migration]) -> Result<Self, StartError> {
@@ -61,7 +64,7 @@ impl Db {
             return attach_sqlite(&path);
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            return connect_postgres(&with_password(settings)?, ATTACHED_CONNECTIONS, LONG_PATIENCE).await;
+            return connect_postgres(&with_password(settings)?, "", ATTACHED_CONNECTIONS, LONG_PATIENCE).await;
         }
         Err(unknown_kind())
     }
@@ -108,8 +111,7 @@ pub(super) async fn open_locked_sqlite(path: &Path, lock: File, migrations: &[Mi
     // Made here, so that it is its owner's alone from the first moment; SQLite gives its log the same mode.
     let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     private.map_err(|error| unusable(path, error))?;
-    let connector = Connector::new(sqlite_url(path), SQLITE_SETTINGS);
-    let connected = in_time(START_PATIENCE, connector.connect()).await;
+    let connected = Connector::new(sqlite_url(path), SQLITE_SETTINGS).connect_within(START_PATIENCE).await;
     let mut connection = connected.map_err(|error| unusable(path, chain(&error)))?;
     let migrated = migrate(&mut connection, Dialect::Sqlite, migrations).await;
     migrated.map_err(|error| unusable(path, chain(&error)))?;
@@ -156,10 +158,19 @@ pub(super) fn with_password(settings: &Database) -> Result<Url, SettingError> {
 
 async fn open_postgres(url: &Url, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
     wait_for_server(url).await.map_err(|error| refused(url, &error))?;
-    let db = connect_postgres(url, max_connections, PATIENCE).await?;
-    let mut connection = db.reader.acquire().await.map_err(|error| refused(url, &error))?;
-    migrate(connection.unlimited(), Dialect::Postgres, migrations).await.map_err(|error| refused(url, &error))?;
-    Ok(db)
+    migrate_postgres(url, "", migrations).await.map_err(|error| refused(url, &*error))?;
+    connect_postgres(url, POSTGRES_SETTINGS, max_connections, PATIENCE).await
+}
+
+/// On a connection of its own: a migration may take its time.
+pub(super) async fn migrate_postgres(
+    url: &Url,
+    settings: &str,
+    migrations: &[Migration],
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut connection = Connector::new(url.as_str(), settings).connect_within(ACQUIRE_TIMEOUT).await?;
+    migrate(&mut connection, Dialect::Postgres, migrations).await?;
+    Ok(connection.close().await?)
 }
 
 /// The URL holds the password: only its host is repeated.
@@ -167,8 +178,13 @@ fn refused(url: &Url, error: &(dyn std::error::Error + 'static)) -> StartError {
     StartError::Database(format!("{}: {}", url.host_str().unwrap_or("localhost"), chain(error)))
 }
 
-async fn connect_postgres(url: &Url, max_connections: u32, patience: Duration) -> Result<Db, StartError> {
-    let pool = Pool::new(Connector::new(url.as_str(), ""), max_connections, patience);
+async fn connect_postgres(
+    url: &Url,
+    settings: &str,
+    max_connections: u32,
+    patience: Duration,
+) -> Result<Db, StartError> {
+    let pool = Pool::new(Connector::new(url.as_str(), settings), max_connections, patience);
     drop(pool.acquire().await.map_err(|error| refused(url, &error))?);
     let outbox_written = Arc::new(Notify::new());
     Ok(Db {

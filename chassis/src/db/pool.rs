@@ -15,13 +15,17 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Error, Execute, E
 use super::BoxFuture;
 use super::connection::{Part, Streamed};
 use super::error::may_pass;
-use super::patience::{each_in_time, in_time};
+use super::patience::{PATIENCE, each_in_time, in_time};
 
 /// How long a request waits for a connection before it fails instead.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much of that for the word of one that was there already.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A proxy in between may lead an old connection to where no new one would be led.
+const MAX_LIFETIME: Duration = Duration::from_secs(1800);
+/// How long one is tried for, with the rest of the time for the word that it cannot be had.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -42,7 +46,8 @@ impl Pool {
     }
 
     pub async fn acquire(&self) -> Result<Pooled, Error> {
-        drop(self.connections.retain(|_, metrics| metrics.last_used() < IDLE_TIMEOUT));
+        let is_kept = |metrics: Metrics| metrics.last_used() < IDLE_TIMEOUT && metrics.age() < MAX_LIFETIME;
+        drop(self.connections.retain(|_, metrics| is_kept(metrics)));
         let got = tokio::time::timeout(ACQUIRE_TIMEOUT, self.connections.get()).await;
         let connection = got.map_err(|_| Error::PoolTimedOut)?.map_err(|error| match error {
             PoolError::Backend(error) => error,
@@ -63,7 +68,7 @@ impl Pool {
         let idle = self.connections.retain(|_, _| false).removed;
         self.connections.close();
         for connection in idle {
-            end(self.patience, connection).await;
+            end(connection).await;
         }
     }
 
@@ -75,8 +80,8 @@ impl Pool {
     }
 }
 
-async fn end(patience: Duration, connection: AnyConnection) {
-    if let Err(error) = in_time(patience, connection.close()).await {
+async fn end(connection: AnyConnection) {
+    if let Err(error) = in_time(PATIENCE, connection.close()).await {
         tracing::debug!(%error, "a connection could not be closed in order");
     }
 }
@@ -119,11 +124,7 @@ pub struct Pooled {
 impl Pooled {
     /// Where its state is in doubt: nobody else may have it.
     pub async fn discard(self) {
-        end(self.patience, Object::take(self.connection)).await;
-    }
-
-    pub(super) fn unlimited(&mut self) -> &mut AnyConnection {
-        &mut self.connection
+        end(Object::take(self.connection)).await;
     }
 }
 
@@ -159,7 +160,7 @@ pub struct Connector {
     url: String,
     /// Statements that each connection begins with.
     settings: String,
-    /// When one was last found that does not answer: of those that nobody has used since, none may.
+    /// When one was last asked that did not answer: of those that have not answered since, none may.
     silent_at: Mutex<Option<Instant>>,
 }
 
@@ -175,12 +176,26 @@ impl Connector {
         Self { url: url.into(), settings: settings.into(), silent_at: Mutex::default() }
     }
 
-    pub async fn connect(&self) -> Result<AnyConnection, Error> {
+    async fn connect(&self) -> Result<AnyConnection, Error> {
         let mut connection = AnyConnection::connect(&self.url).await?;
         if !self.settings.is_empty() {
             connection.execute(AssertSqlSafe(self.settings.clone())).await?;
         }
         Ok(connection)
+    }
+
+    /// A server that is starting again is waited for.
+    pub async fn connect_within(&self, limit: Duration) -> Result<AnyConnection, Error> {
+        let (until, mut pause) = (Instant::now() + limit, FIRST_PAUSE);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match in_time(left, self.connect()).await {
+                Err(error) if may_pass(&error) && Instant::now() + pause < until => {}
+                outcome => return outcome,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 }
 
@@ -188,27 +203,19 @@ impl Manager for Connector {
     type Type = AnyConnection;
     type Error = Error;
 
-    /// A server that is starting again is waited for, as long as whoever asks waits.
     async fn create(&self) -> Result<AnyConnection, Error> {
-        let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
-        loop {
-            match self.connect().await {
-                Err(error) if may_pass(&error) && began.elapsed() + pause < ACQUIRE_TIMEOUT => {}
-                outcome => return outcome,
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        self.connect_within(CONNECT_TIMEOUT).await
     }
 
     async fn recycle(&self, connection: &mut AnyConnection, metrics: &Metrics) -> RecycleResult<Error> {
-        let used = metrics.recycled.unwrap_or(metrics.created);
-        if self.silent_at.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|silent| used < silent) {
+        let answered = metrics.recycled.unwrap_or(metrics.created);
+        if self.silent_at.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|silent| answered < silent) {
             return Err(RecycleError::message("another one did not answer"));
         }
+        let asked = Instant::now();
         let answered = in_time(PING_TIMEOUT, connection.ping()).await;
         if matches!(&answered, Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut) {
-            *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
         }
         answered.map_err(RecycleError::Backend)
     }

@@ -9,7 +9,6 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::connect::{self, SQLITE_SETTINGS};
-use super::migrate::migrate;
 use super::patience::LONG_PATIENCE;
 use super::pool::{Connector, Pool};
 use super::write::Writer;
@@ -19,6 +18,7 @@ use crate::config::Database;
 use crate::http::problem::chain;
 
 const CONNECTIONS: u32 = 2;
+const IN_SHADOW: &str = "SET search_path TO shadow";
 
 impl Db {
     /// The service's database, as [`Db::attach`] opens it, and an empty shadow of it. One that was left is removed.
@@ -72,12 +72,8 @@ async fn postgres(live: Db, url: &Url, migrations: &[Migration]) -> Result<(Db, 
     for statement in ["DROP SCHEMA IF EXISTS shadow CASCADE", "CREATE SCHEMA shadow"] {
         (&live.reader).execute(statement).await.map_err(|error| failed(&error))?;
     }
-    let connector = Connector::new(url.as_str(), "SET search_path TO shadow");
-    let pool = Pool::new(connector, CONNECTIONS, LONG_PATIENCE);
-    let mut connection = pool.acquire().await.map_err(|error| failed(&error))?;
-    let migrated = migrate(connection.unlimited(), Dialect::Postgres, migrations).await;
-    migrated.map_err(|error| failed(&error))?;
-    drop(connection);
+    connect::migrate_postgres(url, IN_SHADOW, migrations).await.map_err(|error| failed(&*error))?;
+    let pool = Pool::new(Connector::new(url.as_str(), IN_SHADOW), CONNECTIONS, LONG_PATIENCE);
     Ok((live, separate(Dialect::Postgres, pool)))
 }
 

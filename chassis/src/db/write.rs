@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::connect::SQLITE_SETTINGS;
 use super::connection::TxConnection;
+use super::patience::in_time;
 use super::pool::Pool;
 use super::sqlite::SqliteConnection;
 use super::{BoxFuture, DbError};
@@ -25,6 +26,9 @@ use crate::telemetry::{Kind, Span};
 const BATCH: usize = 128;
 /// Closures that wait; beyond it callers wait to be let in.
 const QUEUE: usize = 1024;
+
+/// One whose statement was not answered would otherwise be waited for once more.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A transaction that is open.
 pub struct Tx {
@@ -322,7 +326,7 @@ impl Tx {
         let commits = matches!(kept, Ok(true));
         let ended = match kept {
             Ok(true) => self.commit().await,
-            Ok(false) => self.run("ROLLBACK").await,
+            Ok(false) => self.roll_back().await,
             Err(error) => Err(error),
         };
         if let Err(error) = ended {
@@ -345,6 +349,13 @@ impl Tx {
         crash_point("write.before-commit");
         self.run("COMMIT").await?;
         crash_point("write.after-commit");
+        Ok(())
+    }
+
+    /// One that does not answer is given up: the server ends what is open on it.
+    async fn roll_back(&mut self) -> Result<(), DbError> {
+        let rolled_back = sqlx::query("ROLLBACK").execute(&mut self.connection);
+        in_time(ROLLBACK_TIMEOUT, rolled_back).await?;
         Ok(())
     }
 

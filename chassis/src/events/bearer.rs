@@ -24,10 +24,10 @@ impl Bearer {
     /// itself: so there is another for it.
     pub fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
         let bearer = self.clone();
-        let asking = std::thread::spawn(move || {
+        let asking = std::thread::Builder::new().spawn(move || {
             let alone = runtime::Builder::new_current_thread().enable_all().build();
             alone.map_err(|error| error.to_string())?.block_on(bearer.fetch())
-        });
+        })?;
         let token = asking.join().map_err(|_| "asking for a token panicked".to_owned())?;
         if let Err(reason) = &token {
             tracing::warn!(reason, "a token for the broker cannot be had");

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -35,10 +36,12 @@ impl ProducerContext for Quiet {
     }
 }
 
-/// Stays connected until it is dropped.
+/// Stays connected until it is dropped, which waits for the library to give up what is under way.
 pub struct Producer {
     inner: Arc<BaseProducer<Quiet>>,
-    sent: SyncSender<()>,
+    /// `None` at the end, which is how the thread hears of it.
+    sent: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Producer {
@@ -46,8 +49,9 @@ impl Producer {
         let inner: Arc<BaseProducer<Quiet>> = Arc::new(config.create_with_context(context)?);
         let (sent, news) = sync_channel(1);
         let served = inner.clone();
-        tokio::task::spawn_blocking(move || serve(&served, &news));
-        Ok(Self { inner, sent })
+        let thread = std::thread::Builder::new().name("producer".to_owned()).spawn(move || serve(&served, &news));
+        let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self { inner, sent: Some(sent), thread: Some(thread) })
     }
 
     pub fn client(&self) -> &Client<Quiet> {
@@ -64,15 +68,25 @@ impl Producer {
         let (waiting, acknowledged) = oneshot::channel();
         let record = BaseRecord::with_opaque_to(topic, Box::new(waiting)).key(key).payload(payload).headers(headers);
         self.inner.send(record).map_err(|(error, _)| error)?;
-        match self.sent.try_send(()) {
-            // It has been told and has not woken yet; or the program ends.
-            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => Ok(acknowledged),
+        match self.sent.as_ref().map(|sent| sent.try_send(())) {
+            // It has been told already and has not woken yet.
+            Some(Ok(()) | Err(TrySendError::Full(()))) => Ok(acknowledged),
+            Some(Err(TrySendError::Disconnected(()))) | None => Err(KafkaError::Canceled),
         }
     }
 
     /// Waits for all that was sent; blocks.
     pub fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
         self.inner.flush(timeout)
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.sent = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that hears the producer's answers panicked");
+        }
     }
 }
 

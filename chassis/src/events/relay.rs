@@ -164,7 +164,7 @@ impl Relay {
     fn begin_again(&mut self) -> Result<(), String> {
         let new = kafka::producer(&self.settings).map_err(|error| error.to_string())?;
         let old = std::mem::replace(&mut self.producer, new);
-        // It waits for what it still has to say.
+        // It waits for its thread.
         tokio::task::spawn_blocking(move || drop(old));
         Ok(())
     }

@@ -129,3 +129,19 @@ async fn whoever_asks_next_does_not_wait_for_connections_that_say_nothing_any_mo
     }
     assert_eq!(number(&db, "SELECT 1").await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn the_server_ends_what_a_service_has_left_but_not_what_a_command_takes_long_for() {
+    const STATEMENT: &str = "SELECT CAST(setting AS INTEGER) FROM pg_settings WHERE name = 'statement_timeout'";
+    const IDLE: &str =
+        "SELECT CAST(setting AS INTEGER) FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'";
+    let Some(server) = server() else { return };
+    let url = format!("{server}/{}", new_database());
+    let service = open(url.clone(), "").await.unwrap();
+    assert_eq!(number(&service, STATEMENT).await.unwrap(), 10_000);
+    assert_eq!(number(&service, IDLE).await.unwrap(), 30_000);
+    let settings = Database { url: Secret::new(url), password: Secret::default(), max_connections: 1 };
+    let command = Db::attach(&settings).await.unwrap();
+    assert_eq!(number(&command, STATEMENT).await.unwrap(), 0);
+    assert_eq!(number(&command, IDLE).await.unwrap(), 0);
+}

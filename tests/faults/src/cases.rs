@@ -96,6 +96,8 @@ pub const CASES: &[Case] = cases! {
         "nothing gets through between reservation and diagnosis";
     "one-way-loss" short Anything, AS_IT_IS, links::one_way_loss:
         "requests reach diagnosis and answers do not come back, then the other way round";
+    "silent-peers" long Anything, AS_IT_IS, links::silent:
+        "the other side of each link's connections goes without a word, and comes back as another";
     "late-requests" short Anything, AS_IT_IS, late::requests:
         "requests arrive at diagnosis after their reservation was cancelled";
     "slow-diagnosis" long Anything, simulated_treatment, links::slow_diagnosis:
@@ -116,6 +118,8 @@ pub const CASES: &[Case] = cases! {
         "a database refuses some messages; they are parked, and redriven in order once it does not";
     "database-away" short Postgres, AS_IT_IS, databases::away:
         "the database server is stopped and started under load, then killed";
+    "silent-database" short Postgres, AS_IT_IS, links::silent_database:
+        "the database server goes without a word from under every connection, again and again, and comes back as another";
     "connections-terminated" long Postgres, AS_IT_IS, databases::terminated:
         "the server ends the connections of each service in turn";
     "long-transaction" short Postgres, AS_IT_IS, databases::long_transaction:

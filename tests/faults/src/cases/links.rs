@@ -43,6 +43,36 @@ async fn on_each_link(trial: &mut Trial, fault: Fault) -> Result<(), WorldError>
     Ok(())
 }
 
+pub async fn silent(trial: &mut Trial) -> Result<(), WorldError> {
+    let links = all_links(trial);
+    silence(trial, &links).await
+}
+
+pub async fn silent_database(trial: &mut Trial) -> Result<(), WorldError> {
+    let mut links = all_links(trial);
+    links.retain(|link| link.to == Node::Postgres);
+    silence(trial, &links).await
+}
+
+/// Each link in turn, then all of them at once, and that again and again: what a connection takes with it is missing
+/// from then on.
+async fn silence(trial: &mut Trial, links: &[Arc<Link>]) -> Result<(), WorldError> {
+    let each = Duration::from_millis(if trial.is_long { 2000 } else { 200 });
+    let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
+    tokio::time::sleep(each).await;
+    for link in links {
+        link.silence();
+        tokio::time::sleep(each).await;
+    }
+    for _ in 0..4 {
+        links.iter().for_each(|link| link.silence());
+        tokio::time::sleep(each * 4).await;
+    }
+    crowd.leave().await;
+    trial.judge().await?;
+    Ok(())
+}
+
 fn all_links(trial: &Trial) -> Vec<Arc<Link>> {
     trial.world.links().cloned().collect()
 }

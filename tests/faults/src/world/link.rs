@@ -59,6 +59,7 @@ pub struct Link {
     pub address: SocketAddr,
     endpoints: Endpoints,
     fault: watch::Sender<Fault>,
+    silenced: watch::Sender<()>,
     random: Mutex<StdRng>,
     turn: AtomicUsize,
     connections: AtomicU64,
@@ -74,6 +75,7 @@ impl Link {
             address,
             endpoints: endpoints.clone(),
             fault: watch::Sender::new(Fault::None),
+            silenced: watch::Sender::new(()),
             random: Mutex::new(StdRng::seed_from_u64(own)),
             turn: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -88,6 +90,12 @@ impl Link {
         self.set(Fault::None);
     }
 
+    /// The other side of every connection that there is has gone without a word, as with its machine: whoever made one
+    /// never hears of it again. New ones are served.
+    pub fn silence(&self) {
+        self.silenced.send_replace(());
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -99,6 +107,10 @@ impl Link {
 
     pub(super) fn watch(&self) -> watch::Receiver<Fault> {
         self.fault.subscribe()
+    }
+
+    pub(super) fn silenced(&self) -> watch::Receiver<()> {
+        self.silenced.subscribe()
     }
 
     pub(super) fn fate(&self, fault: Fault) -> Fate {

@@ -27,16 +27,23 @@ struct Turn {
     resets_at_answer: AtomicBool,
 }
 
+#[derive(PartialEq, Eq)]
+enum End {
+    InOrder,
+    Cut,
+    Silent,
+}
+
 /// Passes bytes on until both ends have ended, or until the link's fault cuts the connection.
 pub async fn pass_on(link: &Link, mut near: TcpStream, mut far: TcpStream) {
     if near.set_nodelay(true).and_then(|()| far.set_nodelay(true)).is_err() {
         return;
     }
-    let ended = {
+    let end = {
         let (near_reads, near_writes) = near.split();
         let (far_reads, far_writes) = far.split();
         let turn = Turn { is_answered: AtomicBool::new(true), ..Turn::default() };
-        let mut fault = link.watch();
+        let (mut fault, mut silenced) = (link.watch(), link.silenced());
         let both_ways = async {
             tokio::try_join!(
                 pump(link, Direction::Request, &turn, near_reads, far_writes),
@@ -44,14 +51,26 @@ pub async fn pass_on(link: &Link, mut near: TcpStream, mut far: TcpStream) {
             )
         };
         tokio::select! {
-            ended = both_ways => ended.is_ok(),
-            _ = fault.wait_for(|fault| *fault == Fault::Down) => false,
+            ended = both_ways => if ended.is_ok() { End::InOrder } else { End::Cut },
+            _ = fault.wait_for(|fault| *fault == Fault::Down) => End::Cut,
+            _ = silenced.changed() => End::Silent,
         }
     };
-    if !ended {
-        reset(&near);
-        reset(&far);
+    if end == End::InOrder {
+        return;
     }
+    reset(&far);
+    if end == End::Silent {
+        drop(far);
+        return keep_silent(near).await;
+    }
+    reset(&near);
+}
+
+/// Until whoever made the connection gives it up.
+async fn keep_silent(mut near: TcpStream) {
+    let mut unheard = vec![0; PIECE];
+    while !matches!(near.read(&mut unheard).await, Ok(0) | Err(_)) {}
 }
 
 /// The end of this connection comes as a reset. One that has gone already needs none.
