@@ -63,7 +63,9 @@ fn client(settings: &Kafka) -> ClientConfig {
         // A broker that comes back is found again within a second.
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
-        .set("socket.keepalive.enable", "true");
+        .set("socket.keepalive.enable", "true")
+        // One that has gone without a word is left after that; by default a fetch waits a minute for it.
+        .set("socket.timeout.ms", "5000");
     settings.security.apply(&mut client);
     client
 }
@@ -93,7 +95,8 @@ pub fn consumer(settings: &Kafka) -> Result<Reader, KafkaError> {
         // The least that brokers allow by their own defaults: for so long nobody reads on for one that is dead.
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "2000")
-        .set("max.poll.interval.ms", "60000")
+        // The consumer is heard of every 10 s whatever it does. So long a lost answer to a request to join is waited for.
+        .set("max.poll.interval.ms", "20000")
         .set("queued.max.messages.kbytes", "2048")
         .set("fetch.message.max.bytes", "1048576")
         .create_with_context(Quiet::new(settings))
