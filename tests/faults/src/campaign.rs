@@ -15,7 +15,7 @@ use crate::world::{Kafka, Plan, Storage, WorldError};
 
 /// Kills at failpoints where nothing else is asked for.
 const KILLS: usize = 200;
-const KILLS_OF_SHORT: usize = 12;
+const KILLS_OF_SHORT: usize = 10;
 /// Of a longer recovery it is told what it waited for.
 const WORTH_TELLING: Duration = Duration::from_secs(10);
 /// The seed of the first half of the short campaign; the other half has a random one.

@@ -28,11 +28,11 @@ pub async fn away(trial: &mut Trial) -> Result<(), WorldError> {
     let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     server.stop().await?;
-    tokio::time::sleep(Duration::from_secs(if trial.is_long { 20 } else { 4 })).await;
+    tokio::time::sleep(Duration::from_secs(if trial.is_long { 20 } else { 3 })).await;
     server.start().await?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     server.kill();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     crowd.leave().await;
     trial.judge().await?;
     Ok(())

@@ -103,7 +103,7 @@ pub async fn one_way_loss(trial: &mut Trial) -> Result<(), WorldError> {
 
 /// In a long run for longer than a reservation may stay undecided.
 async fn hold(trial: &mut Trial, faults: &[Fault]) -> Result<(), WorldError> {
-    let time = Duration::from_secs(if trial.is_long { 30 } else { 4 });
+    let time = Duration::from_secs(if trial.is_long { 30 } else { 3 });
     let link = trial.world.link(Node::Reservation, Node::Diagnosis)?.clone();
     for fault in faults {
         let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
