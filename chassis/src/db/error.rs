@@ -49,6 +49,17 @@ pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether it says that a server is just starting, or has no place at the moment: that is over soon.
+pub(super) fn is_soon_over(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| ["57P03", "53300", "5"].contains(&code.as_ref()))
+        }
+        _ => false,
+    }
+}
+
 /// SQLite's result codes are small numbers; PostgreSQL's are five characters, of which two are the class.
 fn is_transient_code(code: &str) -> bool {
     const BUSY: i64 = 5;

@@ -14,7 +14,7 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Error, Execute, E
 
 use super::BoxFuture;
 use super::connection::{Part, Streamed};
-use super::error::may_pass;
+use super::error::is_soon_over;
 use super::patience::{PATIENCE, each_in_time, in_time};
 
 /// How long a request waits for a connection before it fails instead.
@@ -190,7 +190,7 @@ impl Connector {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match in_time(left, self.connect()).await {
-                Err(error) if may_pass(&error) && Instant::now() + pause < until => {}
+                Err(error) if is_soon_over(&error) && Instant::now() + pause < until => {}
                 outcome => return outcome,
             }
             tokio::time::sleep(pause).await;
