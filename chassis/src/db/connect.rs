@@ -12,12 +12,11 @@ use sqlx::any::install_default_drivers;
 use sqlx::migrate::MigrateDatabase;
 use sqlx::{Any, AnyConnection, Connection};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use url::Url;
 
 use super::error::may_pass;
 use super::migrate::migrate;
-use super::patience::{LONG_PATIENCE, PATIENCE};
+use super::patience::{LONG_PATIENCE, PATIENCE, in_time, until_it_passes};
 use super::pool::{ACQUIRE_TIMEOUT, Connector, Pool};
 use super::write::Writer;
 use super::{Db, Dialect, Migration};
@@ -30,8 +29,6 @@ const ATTACHED_CONNECTIONS: u32 = 2;
 /// A server that starts together with its services is waited for this long, and so is a disk that has much else to do:
 /// to make a SQLite file takes several syncs.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// PostgreSQL's word for a database that is not there.
 const NO_SUCH_DATABASE: &str = "3D000";
 /// Readers of a SQLite file; each costs a thread.
@@ -39,9 +36,8 @@ const SQLITE_READERS: u32 = 2;
 /// An acknowledged commit survives power loss: FULL syncs the write-ahead log at each.
 pub(super) const SQLITE_SETTINGS: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;";
-/// What nobody waits for any more the server ends too, whether a statement or a transaction whose service has gone
-/// without a word: its locks would be in the way of the others.
-const POSTGRES_SETTINGS: &str = "SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s';";
+/// A transaction whose service has gone without a word the server ends: its locks would be in the way of the others.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 
 impl Db {
     pub async fn open(settings: &Database, migrations: &[Migration]) -> Result<Self, StartError> {
@@ -64,7 +60,7 @@ impl Db {
             return attach_sqlite(&path);
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            return connect_postgres(&with_password(settings)?, "", ATTACHED_CONNECTIONS, LONG_PATIENCE).await;
+            return attach_postgres(&with_password(settings)?).await;
         }
         Err(unknown_kind())
     }
@@ -157,18 +153,40 @@ pub(super) fn with_password(settings: &Database) -> Result<Url, SettingError> {
 }
 
 async fn open_postgres(url: &Url, max_connections: u32, migrations: &[Migration]) -> Result<Db, StartError> {
-    wait_for_server(url).await.map_err(|error| refused(url, &error))?;
-    migrate_postgres(url, "", migrations).await.map_err(|error| refused(url, &*error))?;
-    connect_postgres(url, POSTGRES_SETTINGS, max_connections, PATIENCE).await
+    let connection = wait_for_server(url).await.map_err(|error| refused(url, &error))?;
+    migrate_postgres(connection, migrations).await.map_err(|error| refused(url, &*error))?;
+    // What nobody waits for any more the server ends too.
+    let settings = format!(
+        "SET statement_timeout = '{}s'; SET idle_in_transaction_session_timeout = '{}s'",
+        PATIENCE.as_secs(),
+        IDLE_IN_TRANSACTION.as_secs()
+    );
+    Ok(postgres(Pool::new(Connector::new(url.as_str(), settings), max_connections, PATIENCE)))
 }
 
-/// On a connection of its own: a migration may take its time.
+async fn attach_postgres(url: &Url) -> Result<Db, StartError> {
+    let pool = Pool::new(Connector::new(url.as_str(), ""), ATTACHED_CONNECTIONS, LONG_PATIENCE);
+    // A command says at once that there is nothing to work on.
+    drop(pool.acquire().await.map_err(|error| refused(url, &error))?);
+    Ok(postgres(pool))
+}
+
+fn postgres(pool: Pool) -> Db {
+    let outbox_written = Arc::new(Notify::new());
+    Db {
+        dialect: Dialect::Postgres,
+        reader: pool.clone(),
+        writer: Writer::pooled(pool, outbox_written.clone()),
+        outbox_written,
+        _lock: None,
+    }
+}
+
+/// On a connection of its own, which has no limits: a migration may take its time.
 pub(super) async fn migrate_postgres(
-    url: &Url,
-    settings: &str,
+    mut connection: AnyConnection,
     migrations: &[Migration],
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut connection = Connector::new(url.as_str(), settings).connect_within(ACQUIRE_TIMEOUT).await?;
     migrate(&mut connection, Dialect::Postgres, migrations).await?;
     Ok(connection.close().await?)
 }
@@ -178,47 +196,22 @@ fn refused(url: &Url, error: &(dyn std::error::Error + 'static)) -> StartError {
     StartError::Database(format!("{}: {}", url.host_str().unwrap_or("localhost"), chain(error)))
 }
 
-async fn connect_postgres(
-    url: &Url,
-    settings: &str,
-    max_connections: u32,
-    patience: Duration,
-) -> Result<Db, StartError> {
-    let pool = Pool::new(Connector::new(url.as_str(), settings), max_connections, patience);
-    drop(pool.acquire().await.map_err(|error| refused(url, &error))?);
-    let outbox_written = Arc::new(Notify::new());
-    Ok(Db {
-        dialect: Dialect::Postgres,
-        reader: pool.clone(),
-        writer: Writer::pooled(pool, outbox_written.clone()),
-        outbox_written,
-        _lock: None,
-    })
-}
-
 /// Until the server lets us in or says why it never will.
-async fn wait_for_server(url: &Url) -> Result<(), sqlx::Error> {
-    let (until, mut pause) = (Instant::now() + START_PATIENCE, FIRST_PAUSE);
-    loop {
-        let tried = tokio::time::timeout(ACQUIRE_TIMEOUT, connect_or_create(url.as_str())).await;
-        let Err(error) = tried.unwrap_or(Err(sqlx::Error::PoolTimedOut)) else { return Ok(()) };
-        if !may_pass(&error) || Instant::now() + pause > until {
-            return Err(error);
-        }
-        tracing::warn!(error = chain(&error), "the database cannot be reached yet");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+async fn wait_for_server(url: &Url) -> Result<AnyConnection, sqlx::Error> {
+    let attempt = || async {
+        let tried = in_time(ACQUIRE_TIMEOUT, connect_or_create(url.as_str())).await;
+        tried.inspect_err(|error| tracing::warn!(error = chain(error), "the database cannot be reached"))
+    };
+    until_it_passes(START_PATIENCE, may_pass, attempt).await
 }
 
-async fn connect_or_create(url: &str) -> Result<(), sqlx::Error> {
+async fn connect_or_create(url: &str) -> Result<AnyConnection, sqlx::Error> {
     match AnyConnection::connect(url).await {
-        Ok(connection) => connection.close().await,
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_SUCH_DATABASE) => {
             let created = Any::create_database(url).await;
             // Two replicas may start at once: whoever loses the race finds the database there.
-            AnyConnection::connect(url).await.map(|_| ()).map_err(|error| created.err().unwrap_or(error))
+            AnyConnection::connect(url).await.map_err(|error| created.err().unwrap_or(error))
         }
-        Err(error) => Err(error),
+        outcome => outcome,
     }
 }

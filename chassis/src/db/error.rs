@@ -1,5 +1,15 @@
 use std::sync::Arc;
 
+/// PostgreSQL's.
+const CANNOT_CONNECT_NOW: &str = "57P03";
+const TOO_MANY_CONNECTIONS: &str = "53300";
+/// SQLite's.
+const BUSY: i64 = 5;
+const LOCKED: i64 = 6;
+const IO_ERROR: i64 = 10;
+const FULL: i64 = 13;
+const CANNOT_OPEN: i64 = 14;
+
 /// What went wrong with a statement or a commit. It can be cloned, because a shared commit fails for many.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DbError {
@@ -43,7 +53,6 @@ impl DbError {
 pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
-        sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
         _ => false,
     }
@@ -53,25 +62,29 @@ pub(super) fn may_pass(error: &sqlx::Error) -> bool {
 pub(super) fn is_soon_over(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| ["57P03", "53300", "5"].contains(&code.as_ref()))
-        }
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| match sqlite_code(&code) {
+            Some(code) => code == BUSY,
+            None => [CANNOT_CONNECT_NOW, TOO_MANY_CONNECTIONS].contains(&code.as_ref()),
+        }),
         _ => false,
     }
 }
 
-/// SQLite's result codes are small numbers; PostgreSQL's are five characters, of which two are the class.
 fn is_transient_code(code: &str) -> bool {
-    const BUSY: i64 = 5;
-    const LOCKED: i64 = 6;
-    const IO_ERROR: i64 = 10;
-    const FULL: i64 = 13;
-    const CANNOT_OPEN: i64 = 14;
-    if code.len() == 5 {
-        return ["08", "40", "53", "55", "57", "58"].contains(&&code[..2]);
+    match sqlite_code(code) {
+        Some(code) => [BUSY, LOCKED, IO_ERROR, FULL, CANNOT_OPEN].contains(&code),
+        // The class.
+        None => ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)),
     }
-    // An extended code keeps the primary one in its low byte.
-    code.parse::<i64>().is_ok_and(|code| [BUSY, LOCKED, IO_ERROR, FULL, CANNOT_OPEN].contains(&(code & 0xff)))
+}
+
+/// SQLite's result codes are small numbers, of which an extended one keeps the primary in its low byte. PostgreSQL's
+/// have five characters.
+fn sqlite_code(code: &str) -> Option<i64> {
+    if code.len() == 5 {
+        return None;
+    }
+    code.parse::<i64>().ok().map(|code| code & 0xff)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Error, Execute, E
 use super::BoxFuture;
 use super::connection::{Part, Streamed};
 use super::error::is_soon_over;
-use super::patience::{PATIENCE, each_in_time, in_time};
+use super::patience::{PATIENCE, each_in_time, in_time, until_it_passes};
 
 /// How long a request waits for a connection before it fails instead.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,8 +26,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_LIFETIME: Duration = Duration::from_secs(1800);
 /// How long one is tried for, with the rest of the time for the word that it cannot be had.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug)]
 pub struct Pool {
@@ -186,16 +184,7 @@ impl Connector {
 
     /// A server that is starting again is waited for.
     pub async fn connect_within(&self, limit: Duration) -> Result<AnyConnection, Error> {
-        let (until, mut pause) = (Instant::now() + limit, FIRST_PAUSE);
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match in_time(left, self.connect()).await {
-                Err(error) if is_soon_over(&error) && Instant::now() + pause < until => {}
-                outcome => return outcome,
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        in_time(limit, until_it_passes(limit, is_soon_over, || self.connect())).await
     }
 }
 

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::connect::{self, SQLITE_SETTINGS};
 use super::patience::LONG_PATIENCE;
-use super::pool::{Connector, Pool};
+use super::pool::{ACQUIRE_TIMEOUT, Connector, Pool};
 use super::write::Writer;
 use super::{Db, DbError, Dialect, Migration, Tx};
 use crate::StartError;
@@ -72,8 +72,10 @@ async fn postgres(live: Db, url: &Url, migrations: &[Migration]) -> Result<(Db, 
     for statement in ["DROP SCHEMA IF EXISTS shadow CASCADE", "CREATE SCHEMA shadow"] {
         (&live.reader).execute(statement).await.map_err(|error| failed(&error))?;
     }
-    connect::migrate_postgres(url, IN_SHADOW, migrations).await.map_err(|error| failed(&*error))?;
-    let pool = Pool::new(Connector::new(url.as_str(), IN_SHADOW), CONNECTIONS, LONG_PATIENCE);
+    let in_shadow = Connector::new(url.as_str(), IN_SHADOW);
+    let connection = in_shadow.connect_within(ACQUIRE_TIMEOUT).await.map_err(|error| failed(&error))?;
+    connect::migrate_postgres(connection, migrations).await.map_err(|error| failed(&*error))?;
+    let pool = Pool::new(in_shadow, CONNECTIONS, LONG_PATIENCE);
     Ok((live, separate(Dialect::Postgres, pool)))
 }
 
