@@ -174,6 +174,7 @@ where
 {
     let outcome = load::<C>(about, options).and_then(|(config, own)| {
         telemetry::init_logs(&config.log)?;
+        failpoint::arm()?;
         to_its_end(work(own))
     });
     outcome.unwrap_or_else(|error| {

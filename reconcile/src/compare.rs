@@ -34,6 +34,7 @@ pub fn differences(account: &Account, now_ms: i64) -> Vec<String> {
     bill(reservation, account.visit.as_ref(), account.bill.as_ref(), &mut found);
     view(account, reservation, &mut found);
     notices(account, &mut found);
+    person(account, reservation, &mut found);
     found
 }
 
@@ -197,6 +198,23 @@ fn notices(account: &Account, found: &mut Vec<String>) {
         if count(&view.heard) != count(told) {
             let (heard, told) = (count(&view.heard), count(told));
             found.push(format!("{kind}: lookup has heard of it {heard} times, notice has told it {told} times"));
+        }
+    }
+}
+
+/// The customer is the one of whom reservation has published. A digest that is not said is not held against another:
+/// a service of an older version says none.
+fn person(account: &Account, reservation: &ReservationEntry, found: &mut Vec<String>) {
+    if reservation.events == 0 {
+        return;
+    }
+    let notice = account.notices.as_ref().and_then(|notices| notices.person.as_ref());
+    let lookup = account.view.as_ref().and_then(|view| view.person.as_ref());
+    for (service, said) in [("notice", notice), ("lookup", lookup)] {
+        if let (Some(published), Some(said)) = (&reservation.person, said)
+            && published != said
+        {
+            found.push(format!("name or telephone number: {service} has another than reservation"));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chassis::client::Credentials;
 use chassis::http::problem::chain;
-use contracts::ledger::{BillEntry, NoticeEntry, PATH, ReservationEntry, ViewEntry, VisitEntry};
+use contracts::ledger::{BillEntry, NoticeEntry, PATH, ReservationEntry, Salt, ViewEntry, VisitEntry};
 use serde::de::DeserializeOwned;
 
 use crate::compare::Account;
@@ -28,6 +28,7 @@ pub struct Ledgers {
     services: Services,
     token: Option<String>,
     credentials: Option<Credentials>,
+    salt: Salt,
 }
 
 impl Ledgers {
@@ -38,6 +39,7 @@ impl Ledgers {
             token: (!token.is_empty()).then(|| token.to_owned()),
             credentials: Credentials::new(config.credentials),
             services: config.services,
+            salt: Salt { salt: Some(format!("{:032x}", rand::random::<u128>())) },
         }
     }
 
@@ -55,7 +57,7 @@ impl Ledgers {
             (None, None) => None,
         };
         let query = [("after", after), ("limit", limit)];
-        let mut request = self.http.get(format!("{url}{PATH}")).query(&query).timeout(TIMEOUT);
+        let mut request = self.http.get(format!("{url}{PATH}")).query(&query).query(&self.salt).timeout(TIMEOUT);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

@@ -29,7 +29,9 @@ pub const ABOUT: About = About {
     defaults: include_str!("config.toml"),
 };
 
-/// The services could not be compared.
+/// The services differ.
+const DIFFERENT: u8 = 1;
+/// The services could not be compared, or not about every reservation.
 const NOT_COMPARED: u8 = 2;
 
 /// The meaning of each setting is in `config.toml`.
@@ -77,7 +79,7 @@ pub async fn execute(config: Config, asked: Asked) -> Result<ExitCode, StartErro
     match walk::compare(config, &asked).await {
         Ok(report) => {
             chassis::run::print(json, &report, || report.text())?;
-            Ok(report.exit_code())
+            Ok(ExitCode::from(report.exit_code()))
         }
         Err(unavailable) => {
             eprintln!("reconcile: {unavailable}");

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use reconcile::{ABOUT, Asked};
 
-/// Compares what all services say of each reservation; exit code 1 if they differ, 2 if they could not be compared.
+/// Compares what all services say of each reservation; exit code 1 if they differ, 2 if not all could be compared.
 #[derive(Parser)]
 #[command(name = "reconcile", version, about)]
 struct CommandLine {

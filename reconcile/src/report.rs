@@ -1,10 +1,8 @@
 //! What came out of a comparison.
 
-use std::process::ExitCode;
-
 use serde::Serialize;
 
-use crate::NOT_COMPARED;
+use crate::{DIFFERENT, NOT_COMPARED};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,8 +19,11 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// Differed each time and moved each time: nothing can be said of them yet.
     pub unsettled: Vec<i64>,
-    /// The last reservation that was looked at, where so many differ that the rest was left.
+    /// The last reservation that was looked at, where so many differed at first that the rest was left.
     pub stopped_at: Option<i64>,
+    /// Notices that were given up: their customers have not been told. The services agree on it, so it is no
+    /// difference.
+    pub given_up: i64,
 }
 
 impl Report {
@@ -34,19 +35,25 @@ impl Report {
             .collect();
         lines.extend(self.unsettled.iter().map(|id| format!("reservation {id}: differs, and has not come to rest")));
         if let Some(id) = self.stopped_at {
-            lines.push(format!("too many differ; go on with --since {id}"));
+            lines.push(format!("too many differed at first, the rest is not compared; go on with --since {id}"));
+        }
+        match self.given_up {
+            0 => {}
+            1 => lines.push("1 notice was given up".to_owned()),
+            many => lines.push(format!("{many} notices were given up")),
         }
         lines.push(format!("{} reservations compared, {} differences", self.compared, self.differences.len()));
         lines.join("\n")
     }
 
-    pub fn exit_code(&self) -> ExitCode {
+    /// What was found is told before what was not looked at.
+    pub fn exit_code(&self) -> u8 {
         if !self.differences.is_empty() {
-            return ExitCode::FAILURE;
+            return DIFFERENT;
         }
-        if !self.unsettled.is_empty() {
-            return ExitCode::from(NOT_COMPARED);
+        if !self.unsettled.is_empty() || self.stopped_at.is_some() {
+            return NOT_COMPARED;
         }
-        ExitCode::SUCCESS
+        0
     }
 }

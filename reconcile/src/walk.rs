@@ -18,6 +18,7 @@ pub async fn compare(config: Config, asked: &Asked) -> Result<Report, Unavailabl
     let mut shelves = ledgers.shelves(asked.since);
     while let Some((id, account)) = shelves.next().await? {
         report.compared += 1;
+        report.given_up += account.notices.as_ref().map_or(0, |notices| notices.given_up);
         if differences(&account, clock.now_ms()).is_empty() {
             continue;
         }

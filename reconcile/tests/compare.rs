@@ -6,6 +6,8 @@ use contracts::ledger::{BillEntry, NoticeEntry, ReservationEntry, ViewEntry, Vis
 use reconcile::{Account, differences};
 
 const NOW: i64 = 1_000_000;
+/// What a digest of the customer's name and number looks like.
+const JACKSON: &str = "00112233445566aa";
 
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -21,7 +23,8 @@ fn counts(kinds: &[&str]) -> BTreeMap<String, i64> {
 
 fn reservation(state: &str, events: i64) -> Option<ReservationEntry> {
     let date = "2020-04-30".to_owned();
-    Some(ReservationEntry { reservation_id: 1, state: state.to_owned(), date, events, decide_by: None })
+    let person = text(JACKSON);
+    Some(ReservationEntry { reservation_id: 1, state: state.to_owned(), date, events, decide_by: None, person })
 }
 
 fn visit(state: &str, events: i64) -> Option<VisitEntry> {
@@ -34,7 +37,7 @@ fn bill(state: &str, events: i64) -> Option<BillEntry> {
 }
 
 fn notices(kinds: &[&str]) -> Option<NoticeEntry> {
-    Some(NoticeEntry { reservation_id: 1, told: counts(kinds) })
+    Some(NoticeEntry { reservation_id: 1, told: counts(kinds), given_up: 0, person: text(JACKSON) })
 }
 
 const PAID: [&str; 4] = ["ReservationReserved", "Treated", "TreatmentFeeBilled", "TreatmentFeeAccepted"];
@@ -50,6 +53,7 @@ fn paid() -> Account {
             state: text("PAID"),
             date: text("2020-04-30"),
             fee: Some(10_000),
+            person: text(JACKSON),
             reservation: text("RESERVED"),
             treatment: text("TREATED"),
             payment: text("PAID"),
@@ -145,6 +149,30 @@ fn a_row_of_the_view_that_is_not_what_the_sources_say_is_found() {
     says(&lost, "acceptance has published 3 events, lookup has folded in 2");
     let found = differences(&Account { view: None, ..paid() }, NOW);
     assert!(found.contains(&"reservation says RESERVED, lookup has no row".to_owned()), "{found:?}");
+}
+
+#[test]
+fn another_name_or_number_than_the_reservations_is_found() {
+    let differ = |reservation: Option<&str>, notice: Option<&str>, lookup: Option<&str>| {
+        let mut account = paid();
+        account.reservation.iter_mut().for_each(|entry| entry.person = reservation.map(str::to_owned));
+        account.notices.iter_mut().for_each(|entry| entry.person = notice.map(str::to_owned));
+        account.view.iter_mut().for_each(|entry| entry.person = lookup.map(str::to_owned));
+        account
+    };
+    let (own, other) = (Some(JACKSON), Some("ffeeddccbbaa9988"));
+    says(&differ(own, own, other), "name or telephone number: lookup has another than reservation");
+    says(&differ(own, other, own), "name or telephone number: notice has another than reservation");
+    // A service of an older version says nothing of it.
+    for account in [differ(None, own, other), differ(own, None, own), differ(own, own, None)] {
+        assert!(differences(&account, NOW).is_empty(), "{account:?}");
+    }
+}
+
+#[test]
+fn a_notice_that_was_given_up_is_no_difference() {
+    let given_up = notices(&PAID).map(|entry| NoticeEntry { given_up: 2, ..entry });
+    assert!(differences(&Account { notices: given_up, ..paid() }, NOW).is_empty());
 }
 
 #[test]

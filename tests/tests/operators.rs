@@ -30,6 +30,13 @@ fn beside(fleet: &Fleet, service: &str, arguments: &[&str]) -> Output {
     Command::new(binary(service)).args(arguments).env("DATABASE_URL", database(fleet, service)).output().unwrap()
 }
 
+/// Runs a command of a service that ends at a failpoint.
+fn killed_at(fleet: &Fleet, point: &str, service: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary(service));
+    command.args(arguments).env("DATABASE_URL", database(fleet, service));
+    command.env("FAILPOINTS", format!("{point}=return")).output().unwrap()
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
@@ -55,17 +62,29 @@ async fn reconcile_finds_nothing_after_many_visits_and_each_difference_that_is_p
     assert!(agreed.status.success(), "{}", said(&agreed));
     assert!(said(&agreed).contains("4 reservations compared, 0 differences"), "{}", said(&agreed));
 
+    plant(&fleet, "notice", "UPDATE notice SET state = 'FAILED' WHERE reservation_id = 1 AND kind = 'Treated'").await;
+    let untold = fleet.command(&["reconcile", "--settle", "500ms"]);
+    assert!(untold.status.success(), "{}", said(&untold));
+    assert!(said(&untold).contains("1 notice was given up"), "{}", said(&untold));
+
     plant(&fleet, "acceptance", "DELETE FROM bill WHERE reservation_id = 4").await;
     plant(&fleet, "lookup", "UPDATE reservation_stats SET fee = 1 WHERE reservation_id = 1").await;
     plant(&fleet, "notice", "DELETE FROM notice WHERE reservation_id = 3 AND kind = 'ReservationChanged'").await;
+    plant(&fleet, "lookup", "UPDATE reservation_stats SET reservator_name = 'Bori' WHERE reservation_id = 2").await;
+    plant(&fleet, "notice", "UPDATE contact SET phone = '010-8765-4321' WHERE reservation_id = 3").await;
     let differing = fleet.command(&["reconcile", "--settle", "500ms"]);
     assert_eq!(differing.status.code(), Some(1), "{}", said(&differing));
     for found in [
         "reservation 1: fee: acceptance says 10000, lookup says 1",
+        "reservation 2: name or telephone number: lookup has another than reservation",
+        "reservation 3: name or telephone number: notice has another than reservation",
         "reservation 3: ReservationChanged: lookup has heard of it 1 times, notice has told it 0 times",
         "reservation 4: diagnosis says TREATED, acceptance says no bill",
     ] {
         assert!(said(&differing).contains(found), "{found} is not in: {}", said(&differing));
+    }
+    for personal in ["Jackson", "Bori", "010-1234-5678", "010-8765-4321"] {
+        assert!(!said(&differing).contains(personal), "{personal} is in: {}", said(&differing));
     }
     let rest = parsed(&fleet.command(&["reconcile", "--settle", "500ms", "--since", "3", "--json"]));
     assert_eq!(rest["compared"], 1);
@@ -102,9 +121,13 @@ async fn a_parked_message_is_listed_shown_redriven_and_discarded_beside_the_runn
     let shown = parsed(&beside(&fleet, "acceptance", &["dead-letters", "show", &id, "--json"]));
     assert_eq!((&shown["encoding"], &shown["payload"]), (&json!("text"), &json!("{\"eventType\":\"Treated\"}")));
 
+    let killed = killed_at(&fleet, "redrive.before-write", "acceptance", &["dead-letters", "redrive"]);
+    assert!(killed.status.code().is_none(), "{}", said(&killed));
+    assert!(said(&killed).contains("failpoint redrive.before-write"), "{}", said(&killed));
+
     let redriven = beside(&fleet, "acceptance", &["dead-letters", "redrive", "--key", "77", "--json"]);
     assert_eq!(redriven.status.code(), Some(1));
-    assert_eq!(parsed(&redriven), json!({"processed": 0, "still_parked": 1}));
+    assert_eq!(parsed(&redriven), json!({"processed": 0, "stillParked": 1}));
 
     let discarded = beside(&fleet, "acceptance", &["dead-letters", "discard", &id, "--reason", "a test"]);
     assert!(discarded.status.success(), "{}", said(&discarded));

@@ -8,7 +8,7 @@ use chassis::http::extract::Query;
 use chassis::http::operator::{Keyset, Operator};
 use chassis::http::problem::Problem;
 use chassis::{Caller, Chassis, Db, DbError};
-use contracts::ledger::ViewEntry;
+use contracts::ledger::{Salt, ViewEntry};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,17 +20,18 @@ pub fn routes(chassis: &Chassis, db: &Db) -> OpenApiRouter {
 }
 
 /// What this service knows of each reservation, in the order of their ids.
-#[utoipa::path(get, path = "/actuator/ledger", tag = "operator", params(Keyset),
+#[utoipa::path(get, path = "/actuator/ledger", tag = "operator", params(Keyset, Salt),
     responses((status = 200, body = Vec<ViewEntry>)))]
 async fn get_ledger(
     State(operator): State<Operator>,
     caller: Caller,
     Query(page): Query<Keyset>,
+    Query(salt): Query<Salt>,
 ) -> Result<Response, Problem> {
-    operator.answer(&caller, entries(&operator.db, page)).await
+    operator.answer(&caller, entries(&operator.db, page, &salt)).await
 }
 
-async fn entries(db: &Db, page: Keyset) -> Result<Vec<ViewEntry>, DbError> {
+async fn entries(db: &Db, page: Keyset, salt: &Salt) -> Result<Vec<ViewEntry>, DbError> {
     let rows = store::page(db, page.after(), page.limit()).await?;
     let ids: Vec<i64> = rows.iter().map(|row| row.reservation_id).collect();
     let mut heard: HashMap<i64, BTreeMap<String, i64>> = HashMap::new();
@@ -40,6 +41,7 @@ async fn entries(db: &Db, page: Keyset) -> Result<Vec<ViewEntry>, DbError> {
     let code = |state: Option<domain::State>| state.map(|state| state.code().to_owned());
     let entry = |row: Stats| ViewEntry {
         heard: heard.remove(&row.reservation_id).unwrap_or_default(),
+        person: salt.person(row.reservator_name.as_deref(), row.phone_number.as_deref()),
         reservation_id: row.reservation_id,
         state: code(row.state),
         date: row.reservation_date,

@@ -15,6 +15,7 @@ use crate::{Db, DbError};
 
 /// What a redrive did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Redriven {
     pub processed: u64,
     pub still_parked: u64,

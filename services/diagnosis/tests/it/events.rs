@@ -163,7 +163,7 @@ async fn a_parked_event_can_be_redriven_by_an_operator_only() {
     let redrive =
         |role: &'static str| app.request_as("someone", role, Method::POST, "/actuator/dead-letters/redrive").send();
     assert_eq!(redrive("vet").await.status, 403);
-    assert_eq!(redrive("admin").await.json(), json!({"processed": 0, "still_parked": 1}));
+    assert_eq!(redrive("admin").await.json(), json!({"processed": 0, "stillParked": 1}));
 }
 
 #[tokio::test]

@@ -6,5 +6,6 @@ mod api;
 mod fold;
 mod golden;
 mod harness;
+mod ledger;
 mod rebuild;
 mod view;

@@ -2,6 +2,7 @@
 
 mod delivering;
 mod harness;
+mod ledger;
 mod noting;
 mod reading;
 mod settings;

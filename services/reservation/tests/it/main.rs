@@ -7,6 +7,7 @@ mod cancel;
 mod change;
 mod events;
 mod idempotency;
+mod ledger;
 mod overload;
 mod reserve;
 mod stand_in;
