@@ -22,7 +22,6 @@ BINARIES, POSTGRES, CHOSEN = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:
 BASE, PROMETHEUS, CHANNEL = 26000, "http://127.0.0.1:26090", 26091
 PORTS = {"reservation": 1, "notice": 2, "diagnosis": 3, "lookup": 4, "acceptance": 5, "gateway": 8, "oauth": 10}
 PATIENCE = 180
-WORK = pathlib.Path(tempfile.mkdtemp(prefix="alerts-"))
 RESERVATION = {"reservatorName": "Jackson", "reservationDate": "2020-04-30", "phoneNumber": "010-1234-5678"}
 
 
@@ -148,8 +147,15 @@ def shut_out(service):
     sql("postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{service}'")
 
 
+def discover(service, *targets):
+    """What Prometheus finds of a service, as names do in a cluster."""
+    (WORK / f"{service}.json").write_text(json.dumps([{"targets": targets}]))
+
+
 FAULTS = {
     "ServiceDown": ("notice is stopped", lambda: fleet("stop", "notice"), lambda: fleet("start", "notice")),
+    "ServiceMissing": ("notice is nowhere to be found", lambda: discover("notice"),
+                       lambda: discover("notice", f"127.0.0.1:{BASE + PORTS['notice']}")),
     "ServiceRestarting": ("lookup is killed four times", restart_thrice, lambda: None),
     "ErrorRate": ("diagnosis is stopped", lambda: fleet("stop", "diagnosis"), lambda: fleet("start", "diagnosis")),
     "BreakerOpen": ("diagnosis is stopped", lambda: fleet("stop", "diagnosis"), lambda: fleet("start", "diagnosis")),
@@ -192,15 +198,16 @@ def start_fleet():
 
 def start_prometheus():
     """The real rules, with the waiting cut short: what counts is the fault, not how long it lasts."""
-    rules = (HERE / "alerts.yml").read_text()
-    rules = re.sub(r"for: \d+m", "for: 1s", rules)
-    for long, short in (("15m", "90s"), ("5m", "10s"), ("1m", "5s")):
-        rules = rules.replace(f"[{long}]", f"[{short}]")
-    (WORK / "alerts.yml").write_text(rules)
-    scrapes = "".join(f"  - {{job_name: {name}, static_configs: [{{targets: ['127.0.0.1:{BASE + port}']}}]}}\n"
-                      for name, port in PORTS.items())
+    for file, rules in RULES.items():
+        rules = re.sub(r"for: \d+m", "for: 1s", rules)
+        for long, short in (("15m", "90s"), ("5m", "10s"), ("1m", "5s")):
+            rules = rules.replace(f"[{long}]", f"[{short}]")
+        (WORK / file).write_text(rules)
+    for name, port in PORTS.items():
+        discover(name, f"127.0.0.1:{BASE + port}")
+    scrapes = "".join(f"  - {{job_name: {name}, file_sd_configs: [{{files: [{name}.json]}}]}}\n" for name in PORTS)
     (WORK / "prometheus.yml").write_text("global: {scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}\n"
-                                         f"rule_files: [alerts.yml]\nscrape_configs:\n{scrapes}")
+                                         f"rule_files: [{', '.join(RULES)}]\nscrape_configs:\n{scrapes}")
     log = (WORK / "prometheus.log").open("w")
     process = subprocess.Popen(["prometheus", f"--config.file={WORK}/prometheus.yml",
                                 f"--storage.tsdb.path={WORK}/prometheus",
@@ -245,14 +252,18 @@ def main():
     return failed
 
 
+RULES = {file: (HERE / file).read_text() for file in ("alerts.yml", "alerts-cluster.yml")}
+ALERTS = {name for rules in RULES.values() for name in re.findall(r"- alert: (\w+)", rules)}
+if unknown := set(CHOSEN) - FAULTS.keys():
+    sys.exit(f"there is no alert {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+WORK = pathlib.Path(tempfile.mkdtemp(prefix="alerts-"))
 channel = Channels(("127.0.0.1", CHANNEL), Channel)
 threading.Thread(target=channel.serve_forever, daemon=True).start()
 running = [start_fleet()]
 try:
     running.append(start_prometheus())
     LOAD = Load()
-    untested = {name for name in re.findall(r"- alert: (\w+)", (HERE / "alerts.yml").read_text())} - FAULTS.keys()
-    wrong = main() + sorted(untested)
+    wrong = main() + sorted(ALERTS - FAULTS.keys())
     LOAD.ends = True
 finally:
     let_go()

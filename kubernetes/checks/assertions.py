@@ -1,13 +1,25 @@
 """What must hold of every overlay. Each yields its problems as sentences; planted_faults.py shows that it can."""
 
+import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 
 import yaml
 
-from network import allowed, needed
+import definitions
+from network import allowed, is_anybody, is_block, needed, unmatched
 from rendered import Overlay, container, labels, matches, pod, port_number
-from system import DASHBOARDS, IMAGES, OTHERS_IMAGES, PROBE_PATHS, RUNTIME_VARIABLES, SERVICES, seconds
+from system import (
+    ALLOWED_CONNECTIONS,
+    DASHBOARDS,
+    IMAGES,
+    OTHERS_IMAGES,
+    PROBE_PATHS,
+    PROGRAMS,
+    RUNTIME_VARIABLES,
+    SERVICES,
+    seconds,
+)
 
 ASSERTIONS = {}
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
@@ -22,9 +34,20 @@ def assertion(function):
     return function
 
 
+def is_production(overlay: Overlay) -> bool:
+    return not overlay.name.startswith("local")
+
+
 def setting(overlay: Overlay, name: str, key: str):
     """What a service works with: what is set, else its default."""
     return overlay.settings(overlay.deployments()[name]).get(key, SERVICES[name].get(key))
+
+
+def selectors(expression: str) -> list[tuple[str, str]]:
+    """The metrics of a PromQL expression, each with what stands in its braces."""
+    expression = re.sub(r"\b(by|on|without|ignoring)\s*\([^)]*\)", " ", expression)
+    found = re.findall(r"\b([a-z_][a-z_0-9]*)\b(?!\s*\()\s*(\{[^}]*\})?", expression)
+    return [(metric, where) for metric, where in found if metric not in ("and", "or", "unless")]
 
 
 @assertion
@@ -91,14 +114,14 @@ def grace_covers_the_stop(overlay: Overlay):
 
 @assertion
 def images_are_those_that_are_made(overlay: Overlay):
-    for name, deployment in overlay.deployments().items():
-        image = container(deployment)["image"]
+    for name, program in overlay.programs().items():
+        image = container(program)["image"]
         match = re.fullmatch(r"(?:[\w.-]+/)+([\w-]+):([\w.-]+)", image)
         if match is None or match[1] != name or name not in IMAGES:
             yield f"{name} runs {image}, which scripts/images does not make"
         elif match[2] == "latest":
             yield f"{name} runs whatever {image} is at the moment"
-    for name in overlay.workloads().keys() - overlay.deployments().keys():
+    for name in overlay.workloads().keys() - overlay.programs().keys():
         image = container(overlay.workloads()[name])["image"]
         if image not in OTHERS_IMAGES:
             yield f"{name} runs {image}, and compose another"
@@ -147,7 +170,7 @@ def autoscalers_can_compute(overlay: Overlay):
 
 @assertion
 def production_has_two_of_each(overlay: Overlay):
-    if overlay.name.startswith("local"):
+    if not is_production(overlay):
         return
     for name in overlay.deployments():
         if any(low < 2 for low, _ in overlay.scaling(name)):
@@ -171,9 +194,9 @@ def lag_is_that_of_the_service(overlay: Overlay):
 
 @assertion
 def every_variable_is_a_setting(overlay: Overlay):
-    for name, deployment in overlay.deployments().items():
-        for key in overlay.environment(deployment):
-            if key.removesuffix("_FILE") not in SERVICES[name] and key not in SERVICES[name] | dict.fromkeys(
+    for name, program in overlay.programs().items():
+        for key in overlay.environment(program):
+            if key.removesuffix("_FILE") not in PROGRAMS[name] and key not in PROGRAMS[name] | dict.fromkeys(
                 RUNTIME_VARIABLES
             ):
                 yield f"{name} knows no setting {key}"
@@ -181,9 +204,9 @@ def every_variable_is_a_setting(overlay: Overlay):
 
 @assertion
 def nobody_is_looked_for_at_home(overlay: Overlay):
-    for name, deployment in overlay.deployments().items():
-        settings = overlay.settings(deployment)
-        for key, default in SERVICES[name].items():
+    for name, program in overlay.programs().items():
+        settings = overlay.settings(program)
+        for key, default in PROGRAMS[name].items():
             used = settings.get(key, default)
             if isinstance(used, str) and re.search(r"localhost|127\.0\.0\.1|sqlite:", used):
                 yield f"{name}: {key} is still {used}"
@@ -191,12 +214,12 @@ def nobody_is_looked_for_at_home(overlay: Overlay):
 
 @assertion
 def secrets_are_files_that_exist(overlay: Overlay):
-    for name, deployment in overlay.deployments().items():
-        files = overlay.secret_files(deployment)
-        for key, value in overlay.environment(deployment).items():
+    for name, program in overlay.programs().items():
+        files = overlay.secret_files(program)
+        for key, value in overlay.environment(program).items():
             if value.startswith("/run/secrets/") and value not in files:
                 yield f"{name}: {key} names {value}, which no Secret has"
-            if re.search("(PASSWORD|SECRET)$", key) and isinstance(SERVICES[name].get(key), str):
+            if re.search("(PASSWORD|SECRET)$", key) and isinstance(PROGRAMS[name].get(key), str):
                 yield f"{name}: {key} is a secret in the environment"
             if re.search("://[^/@]*:[^/@]*@", value):
                 yield f"{name}: {key} has a password in it"
@@ -204,8 +227,8 @@ def secrets_are_files_that_exist(overlay: Overlay):
 
 @assertion
 def a_changed_setting_rolls_the_deployment(overlay: Overlay):
-    for name, deployment in overlay.deployments().items():
-        for reference in (source["configMapRef"]["name"] for source in container(deployment).get("envFrom", [])):
+    for name, program in overlay.programs().items():
+        for reference in (source["configMapRef"]["name"] for source in container(program).get("envFrom", [])):
             if overlay.get("ConfigMap", reference) is None:
                 yield f"{name} takes its settings from {reference}, which is not there"
             if not re.search(r"-[a-z0-9]{10}$", reference):
@@ -220,21 +243,30 @@ def tokens_have_one_issuer(overlay: Overlay):
             yield f"{name} believes another issuer than {issuer}"
 
 
+def replicas_at_once(overlay: Overlay, name: str) -> int:
+    """All there may be, one more during a rollout, and those that are on their way out, with their connections: until
+    their grace is over, and each gone no sooner than another was ready for as long as it has to be."""
+    deployment = overlay.deployments()[name]
+    most = max(high for _, high in overlay.scaling(name))
+    grace = pod(deployment).get("terminationGracePeriodSeconds", 30)
+    return most + 1 + min(most, math.ceil(grace / max(1, deployment["spec"].get("minReadySeconds", 0))))
+
+
 @assertion
 def connections_are_enough(overlay: Overlay):
+    used = sum(
+        replicas_at_once(overlay, name) * int(setting(overlay, name, "DATABASE_MAX_CONNECTIONS"))
+        for name in overlay.deployments()
+        if "DATABASE_URL" in SERVICES[name]
+    )
     server = overlay.get("StatefulSet", "postgres")
     if server is None:
+        if used != ALLOWED_CONNECTIONS:
+            yield f"the services may open {used} connections, and docs/kubernetes.md says {ALLOWED_CONNECTIONS}"
         return
     limit = int(
         next(re.search(r"max_connections=(\d+)", word)[1] for word in container(server)["args"] if "max_conn" in word)
     )
-    used = 0
-    for name in overlay.deployments():
-        if "DATABASE_URL" in SERVICES[name]:
-            # One replica more during a rollout.
-            used += (max(high for _, high in overlay.scaling(name)) + 1) * int(
-                setting(overlay, name, "DATABASE_MAX_CONNECTIONS")
-            )
     if used > limit - RESERVED_CONNECTIONS:
         yield f"the services may open {used} connections, and PostgreSQL takes {limit}"
 
@@ -281,8 +313,21 @@ def policies_allow_what_is_called_and_nothing_else(overlay: Overlay):
             for caller, callee, port in sorted(have - calls, key=str)
         )
 
-    expected = {(name, "addresses", port) for name, port in to_the_world}
-    expected |= {(name, "kube-system/kube-dns", 53) for name in overlay.workloads()}
+    # To whom an address belongs only the overlay knows: it is the same for all that ask for one host.
+    ways = defaultdict(set)
+    expected = {(name, "kube-system/kube-dns", 53) for name in overlay.workloads()}
+    for name, host, port in sorted(to_the_world):
+        blocks = {entry for entry in beyond if entry[0] == name and entry[2] == port and is_block(entry[1])}
+        ways[host, port].add(", ".join(sorted(peer for _, peer, _ in blocks)))
+        expected |= blocks
+        if not blocks:
+            yield f"{name} may not go to {host} on {port}"
+    for (host, port), blocks in ways.items():
+        if len(blocks - {""}) > 1:
+            yield f"{host} on {port} is at different addresses: {sorted(blocks)}"
+    for name, peer, port in sorted(beyond | entries, key=str):
+        if is_block(peer) and is_anybody(peer):
+            yield f"{name} and {peer} on {port}: that is anybody"
     yield from (f"{name} may not go to {peer} on {port}" for name, peer, port in sorted(expected - beyond, key=str))
     yield from (
         f"{name} may go to {peer} on {port}, and never does" for name, peer, port in sorted(beyond - expected, key=str)
@@ -302,11 +347,19 @@ def policies_allow_what_is_called_and_nothing_else(overlay: Overlay):
 
 
 @assertion
+def policies_are_about_somebody(overlay: Overlay):
+    yield from (f"the policy {policy} is about {selector}, which is nobody" for policy, selector in unmatched(overlay))
+
+
+@assertion
 def everything_is_observed(overlay: Overlay):
     prometheus, grafana = overlay.get("StatefulSet", "prometheus"), overlay.get("Deployment", "grafana")
     if prometheus is None:
         return
-    jobs = yaml.safe_load(overlay.config_files(prometheus)["prometheus.yml"])["scrape_configs"]
+    files = overlay.config_files(prometheus)
+    settings = yaml.safe_load(files["prometheus.yml"])
+    jobs = settings["scrape_configs"]
+    yield from (f"Prometheus does not have {file}" for file in settings["rule_files"] if file not in files)
     read = {(job["job_name"], name) for job in jobs for found in job["dns_sd_configs"] for name in found["names"]}
     for name in SERVICES.keys() - {job for job, _ in read}:
         yield f"Prometheus does not read {name}"
@@ -325,8 +378,56 @@ def everything_is_observed(overlay: Overlay):
 def whoever_believes_a_proxy_is_reached_by_it_alone(overlay: Overlay):
     if setting(overlay, "gateway", "FORWARDED_TRUST") in ("true", True):
         _, entries = allowed(overlay, "ingress")
-        if any(name == "gateway" and peer == "everywhere" for name, peer, _ in entries):
+        if any(name == "gateway" and is_anybody(peer) for name, peer, _ in entries):
             yield "the gateway believes X-Forwarded-For from everywhere"
+
+
+@assertion
+def the_way_in_is_through_a_load_balancer(overlay: Overlay):
+    """Of Azure's, a Gateway is nobody's until it says by which."""
+    by = "alb.networking.azure.io/alb-"
+    for gateway in overlay.all("Gateway"):
+        named = {key.removeprefix(by) for key in gateway["metadata"].get("annotations", {}) if key.startswith(by)}
+        is_azures = gateway["spec"]["gatewayClassName"].startswith("azure-alb")
+        if is_azures and "id" not in named and not {"name", "namespace"} <= named:
+            yield f"the Gateway {gateway['metadata']['name']} does not say through which load balancer"
+
+
+@assertion
+def production_is_watched(overlay: Overlay):
+    if is_production(overlay):
+        yield from (f"there is no {kind}" for kind in ("ServiceMonitor", "PrometheusRule") if not overlay.all(kind))
+
+
+@assertion
+def alerts_are_about_this_fleet(overlay: Overlay):
+    """A Prometheus may read others as well, and it has nothing of a service without a single replica."""
+    rules = overlay.alerts()
+    for rule in rules:
+        for metric, where in selectors(rule["expr"]):
+            jobs = re.search(r'\bjob=~?"([\w|]+)"', where)
+            if jobs is None or not set(jobs[1].split("|")) <= SERVICES.keys():
+                yield f"{rule['alert']} asks for {metric} of others"
+    asked = [(rule["expr"], metric, where) for rule in rules for metric, where in selectors(rule["expr"])]
+    for name in SERVICES if rules else []:
+        ups = [where for expr, metric, where in asked if metric == "up" and "absent" not in expr]
+        if not any(re.search(rf"\b{name}\b", where) for where in ups):
+            yield f"nobody is told that {name} is down"
+        if not any(f'absent(up{{job="{name}"}})' in rule["expr"] for rule in rules):
+            yield f"nobody is told that there is no {name} at all"
+
+
+@assertion
+def production_names_its_runbooks(overlay: Overlay):
+    for rule in overlay.alerts() if is_production(overlay) else []:
+        if not rule["annotations"]["runbook_url"].startswith("https://"):
+            yield f"{rule['alert']} leads to {rule['annotations']['runbook_url']}, which is no address"
+
+
+@assertion
+def operators_kinds_are_as_defined(overlay: Overlay):
+    for thing in overlay.objects:
+        yield from (f"{thing['kind']} {thing['metadata']['name']}: {what}" for what in definitions.problems(thing))
 
 
 @assertion

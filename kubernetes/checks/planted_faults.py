@@ -19,7 +19,7 @@ def deployment(overlay: Overlay, name: str) -> dict:
 
 
 def set_variable(overlay: Overlay, name: str, key: str, value: str) -> None:
-    container(deployment(overlay, name)).setdefault("env", []).append({"name": key, "value": value})
+    container(overlay.programs()[name]).setdefault("env", []).append({"name": key, "value": value})
 
 
 def remove(overlay: Overlay, kind: str, name: str) -> None:
@@ -42,6 +42,15 @@ def config(overlay: Overlay, name: str) -> dict:
 
 def replace(files: dict, key: str, old: str, new: str) -> None:
     files[key] = files[key].replace(old, new)
+
+
+def alert(overlay: Overlay, name: str) -> dict:
+    return next(rule for rule in overlay.alerts() if rule["alert"] == name)
+
+
+def block(overlay: Overlay, name: str, direction: str) -> dict:
+    rule = spec(overlay, "NetworkPolicy", name)[direction][0]
+    return rule["from" if direction == "ingress" else "to"][0]["ipBlock"]
 
 
 def peer(name: str) -> dict:
@@ -131,6 +140,11 @@ FAULTS = [
         "local-observed",
     ),
     Fault(
+        "images_are_those_that_are_made",
+        "reconcile from elsewhere",
+        lambda o: container(o.get("CronJob", "reconcile")).update(image="example.com/reconciler:1"),
+    ),
+    Fault(
         "rollouts_take_nothing_away",
         "one may be missing",
         lambda o: deployment(o, "oauth")["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1),
@@ -199,14 +213,29 @@ FAULTS = [
         lambda o: set_variable(o, "gateway", "KAFKA_TOPIC", "animal"),
     ),
     Fault(
+        "every_variable_is_a_setting",
+        "a misspelt variable of the nightly comparison",
+        lambda o: set_variable(o, "reconcile", "SERVICES_LOOKUPS", "http://lookup:8080"),
+    ),
+    Fault(
         "nobody_is_looked_for_at_home",
         "a default is left",
         lambda o: set_variable(o, "reservation", "DIAGNOSIS_URL", "http://localhost:8083"),
     ),
     Fault(
+        "nobody_is_looked_for_at_home",
+        "reconcile asks itself",
+        lambda o: set_variable(o, "reconcile", "SERVICES_LOOKUP", "http://localhost:8084"),
+    ),
+    Fault(
         "secrets_are_files_that_exist",
         "a key that is not there",
         lambda o: set_variable(o, "oauth", "USERS_FILE", "/run/secrets/fleet/user.toml"),
+    ),
+    Fault(
+        "secrets_are_files_that_exist",
+        "reconcile's secret is not mounted",
+        lambda o: pod(o.get("CronJob", "reconcile")).update(volumes=[]),
     ),
     Fault(
         "secrets_are_files_that_exist",
@@ -224,6 +253,11 @@ FAULTS = [
         lambda o: container(deployment(o, "oauth"))["envFrom"].append({"configMapRef": {"name": "fleet"}}),
     ),
     Fault(
+        "a_changed_setting_rolls_the_deployment",
+        "reconcile's settings without a hash",
+        lambda o: container(o.get("CronJob", "reconcile"))["envFrom"].append({"configMapRef": {"name": "reconcile"}}),
+    ),
+    Fault(
         "tokens_have_one_issuer",
         "another issuer",
         lambda o: set_variable(o, "lookup", "AUTH_ISSUER", "http://gateway:8080"),
@@ -235,6 +269,17 @@ FAULTS = [
     ),
     Fault(
         "connections_are_enough", "more of them", lambda o: set_variable(o, "lookup", "DATABASE_MAX_CONNECTIONS", "100")
+    ),
+    Fault(
+        "connections_are_enough",
+        "no room for replicas on their way out",
+        lambda o: container(o.get("StatefulSet", "postgres")).update(args=["postgres", "-c", "max_connections=400"]),
+    ),
+    Fault(
+        "connections_are_enough",
+        "more of them than the guide says",
+        lambda o: set_variable(o, "lookup", "DATABASE_MAX_CONNECTIONS", "11"),
+        "azure",
     ),
     Fault(
         "each_database_has_one_owner",
@@ -305,6 +350,44 @@ FAULTS = [
     ),
     Fault(
         "policies_allow_what_is_called_and_nothing_else",
+        "production's database may be anywhere",
+        lambda o: block(o, "to-postgres", "egress").update(cidr="0.0.0.0/0"),
+        "azure",
+    ),
+    Fault(
+        "policies_allow_what_is_called_and_nothing_else",
+        "one looks for Kafka in another network",
+        lambda o: o.objects.append(
+            policy("x", "egress", {"to": [{"ipBlock": {"cidr": "10.9.0.0/24"}}], "ports": [{"port": 9093}]}, "lookup")
+        ),
+        "azure",
+    ),
+    Fault(
+        "policies_allow_what_is_called_and_nothing_else",
+        "the nightly comparison is kept out",
+        lambda o: remove(o, "NetworkPolicy", "from-reconcile"),
+    ),
+    Fault(
+        "policies_are_about_somebody",
+        "a misspelt caller",
+        lambda o: o.objects.append(
+            policy("x", "ingress", {"from": [peer("gatewey")], "ports": [{"port": "http"}]}, "lookup")
+        ),
+    ),
+    Fault(
+        "policies_are_about_somebody",
+        "one of several names is nobody's",
+        lambda o: spec(o, "NetworkPolicy", "oauth")["ingress"][0]["from"][0]["podSelector"]["matchExpressions"][0][
+            "values"
+        ].append("pharmacy"),
+    ),
+    Fault(
+        "policies_are_about_somebody",
+        "a policy for nobody",
+        lambda o: o.objects.append(policy("x", "ingress", {"ports": [{"port": "http"}]}, "pharmacy")),
+    ),
+    Fault(
+        "policies_allow_what_is_called_and_nothing_else",
         "traces are not let in",
         lambda o: remove(o, "NetworkPolicy", "jaeger"),
         "local-observed",
@@ -354,9 +437,83 @@ FAULTS = [
         "local-observed",
     ),
     Fault(
+        "everything_is_observed",
+        "rules are left out",
+        lambda o: config(o, "alerts").pop("alerts-cluster.yml"),
+        "local-observed",
+    ),
+    Fault(
+        "production_is_watched",
+        "nobody is alerted",
+        lambda o: remove(o, "PrometheusRule", "animal-hospital"),
+        "azure",
+    ),
+    Fault(
+        "alerts_are_about_this_fleet",
+        "whoever is down",
+        lambda o: alert(o, "ServiceDown").update(expr="up == 0"),
+        "azure",
+    ),
+    Fault(
+        "alerts_are_about_this_fleet",
+        "the errors of others",
+        lambda o: alert(o, "ErrorRate").update(expr='sum by (job) (rate(errors_total{job="others"}[5m])) > 1'),
+        "azure",
+    ),
+    Fault(
+        "alerts_are_about_this_fleet",
+        "one is not looked at",
+        lambda o: alert(o, "ServiceDown").update(expr=alert(o, "ServiceDown")["expr"].replace("lookup|", "")),
+        "local+alerts",
+    ),
+    Fault(
+        "alerts_are_about_this_fleet",
+        "one is not missed",
+        lambda o: replace(config(o, "alerts"), "alerts-cluster.yml", 'or absent(up{job="notice"})', ""),
+        "local-observed",
+    ),
+    Fault(
+        "production_names_its_runbooks",
+        "a path is no address",
+        lambda o: alert(o, "ServiceDown")["annotations"].update(runbook_url="docs/operate.md#servicedown"),
+        "azure",
+    ),
+    Fault(
+        "operators_kinds_are_as_defined",
+        "a misspelt field",
+        lambda o: spec(o, "ScaledObject", "lookup").update(maxReplicas=6),
+        "azure",
+    ),
+    Fault(
+        "operators_kinds_are_as_defined",
+        "a word for a number",
+        lambda o: spec(o, "Gateway", "animal-hospital")["listeners"][0].update(port="http"),
+        "azure",
+    ),
+    Fault(
+        "operators_kinds_are_as_defined",
+        "a kind that nobody defines",
+        lambda o: o.get("ExternalSecret", "lookup").update(kind="ExternSecret"),
+        "azure",
+    ),
+    Fault(
         "whoever_believes_a_proxy_is_reached_by_it_alone",
         "trust without a border",
         lambda o: set_variable(o, "gateway", "FORWARDED_TRUST", "true"),
+    ),
+    Fault(
+        "whoever_believes_a_proxy_is_reached_by_it_alone",
+        "a border around everybody",
+        lambda o: block(o, "gateway", "ingress").update(cidr="0.0.0.0/0"),
+        "azure",
+    ),
+    Fault(
+        "the_way_in_is_through_a_load_balancer",
+        "it does not say which",
+        lambda o: o.get("Gateway", "animal-hospital")["metadata"]["annotations"].pop(
+            "alb.networking.azure.io/alb-namespace"
+        ),
+        "azure",
     ),
     Fault(
         "the_namespace_admits_restricted_pods_only",

@@ -1,12 +1,12 @@
 """An overlay as kustomize renders it, and what its objects mean together."""
 
-import subprocess
 from base64 import b64decode
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import yaml
 
-from system import NAMESPACE, ROOT
+from system import COMMANDS, NAMESPACE
 
 
 def matches(selector: dict | None, labels: dict) -> bool:
@@ -29,10 +29,9 @@ class Overlay:
     objects: list[dict] = field(default_factory=list)
 
     @classmethod
-    def render(cls, name: str, kustomize: list[str]) -> "Overlay":
-        folder = ROOT / "kubernetes/overlays" / name
-        text = subprocess.run([*kustomize, str(folder)], check=True, capture_output=True, text=True).stdout
-        return cls(name, [document for document in yaml.safe_load_all(text) if document])
+    def read(cls, path: Path) -> "Overlay":
+        documents = yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        return cls(path.stem, [document for document in documents if document])
 
     def all(self, kind: str) -> list[dict]:
         return [thing for thing in self.objects if thing["kind"] == kind]
@@ -45,9 +44,16 @@ class Overlay:
         part = {"matchLabels": {"app.kubernetes.io/part-of": "animal-hospital"}}
         return {thing["metadata"]["name"]: thing for thing in self.all("Deployment") if matches(part, labels(thing))}
 
+    def programs(self) -> dict[str, dict]:
+        """What runs a program of this project: the services, and the commands that are run at their times."""
+        return self.deployments() | {
+            name: job for name, job in self.workloads().items() if job["kind"] == "CronJob" and name in COMMANDS
+        }
+
     def workloads(self) -> dict[str, dict]:
         """Everything that runs pods, by name."""
-        return {thing["metadata"]["name"]: thing for kind in ("Deployment", "StatefulSet") for thing in self.all(kind)}
+        kinds = ("Deployment", "StatefulSet", "CronJob")
+        return {thing["metadata"]["name"]: thing for kind in kinds for thing in self.all(kind)}
 
     def behind(self, host: str) -> set[str]:
         """The workloads that a name of this cluster leads to."""
@@ -87,6 +93,14 @@ class Overlay:
             for key, value in self.secret(secrets[mount["name"]]["secretName"]).items()
         }
 
+    def alerts(self) -> list[dict]:
+        """The rules that page somebody: the operator's, and those in the files of a Prometheus that is here."""
+        groups = [group for rule in self.all("PrometheusRule") for group in rule["spec"]["groups"]]
+        if prometheus := self.get("StatefulSet", "prometheus"):
+            files = self.config_files(prometheus).values()
+            groups += [group for text in files for group in yaml.safe_load(text).get("groups", [])]
+        return [rule for group in groups for rule in group["rules"]]
+
     def config_files(self, workload: dict) -> dict[str, str]:
         """The contents of the files that ConfigMaps put into the container, by their keys."""
         sources = [
@@ -122,12 +136,17 @@ class Overlay:
         return ranges
 
 
+def _template(workload: dict) -> dict:
+    spec = workload["spec"]
+    return spec["jobTemplate"]["spec"]["template"] if workload["kind"] == "CronJob" else spec["template"]
+
+
 def pod(workload: dict) -> dict:
-    return workload["spec"]["template"]["spec"]
+    return _template(workload)["spec"]
 
 
 def labels(workload: dict) -> dict:
-    return workload["spec"]["template"]["metadata"]["labels"]
+    return _template(workload)["metadata"]["labels"]
 
 
 def container(workload: dict) -> dict:
