@@ -74,11 +74,11 @@ macro_rules! cases {
 use Needs::{Anything, OlderVersion, Postgres, Replicas, Sqlite};
 
 pub const CASES: &[Case] = cases! {
-    "kill-at-failpoints" short Anything, AS_IT_IS, kills::at_failpoints:
+    "kill-at-failpoints" short Anything, log_channel, kills::at_failpoints:
         "every service is killed before and after each commit, send, mark, call and offset store, in turn";
     "kill-at-random" short Anything, AS_IT_IS, kills::at_random:
         "services are killed at any moment, under load";
-    "power-cut" long Anything, AS_IT_IS, kills::all_at_once:
+    "all-killed" long Anything, AS_IT_IS, kills::all_at_once:
         "every process ends at once, the broker and the database server too";
     "rolling-restart" long Anything, AS_IT_IS, kills::rolling_restart:
         "every service is restarted in order, under load: no request may fail where there are replicas";
@@ -135,7 +135,7 @@ pub const CASES: &[Case] = cases! {
     "leader-killed" long Replicas(2), AS_IT_IS, replicas::leader_killed:
         "the replica whose relay leads is killed, again and again";
     "consumers-scaled" long Replicas(3), AS_IT_IS, replicas::scaled:
-        "consumers are scaled from three to one and back, under load";
+        "consumers are scaled from three to one, to three, to one and back, under load";
     "cancel-races" short Anything, slow_treatment, people::cancel_races:
         "reservations are cancelled while they are being confirmed, and right after";
     "clients-leave" long Anything, AS_IT_IS, people::leave:
@@ -149,6 +149,11 @@ pub const CASES: &[Case] = cases! {
     "parallel-refreshes" long Anything, AS_IT_IS, tokens::parallel_refreshes:
         "a hundred refreshes with one token at the same time";
 };
+
+/// Notice passes the points of its other channel as well; each kill says which of the two it wants.
+fn log_channel(plan: &mut Plan) {
+    plan.set(Node::Notice, "CHANNEL_KIND", "log");
+}
 
 fn simulated_treatment(plan: &mut Plan) {
     plan.set(Node::Diagnosis, "TREATMENT_SIMULATED_TIME", "400ms..620ms");

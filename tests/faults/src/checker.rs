@@ -1,6 +1,8 @@
 //! The judge: a pure function from the evidence to the promises that it shows broken.
 
+mod doubles;
 mod effects;
+mod posts;
 mod promises;
 mod streams;
 #[cfg(test)]
@@ -34,14 +36,14 @@ pub const INVARIANTS: [(Invariant, &str); 11] = [
     (Invariant::I1, "what was acknowledged is there, as it was acknowledged"),
     (Invariant::I2, "a confirmed reservation has exactly one live medical record, and no other has one"),
     (Invariant::I3, "a treatment has one bill, and a cancelled one none that is live"),
-    (Invariant::I4, "each change of state is told once"),
+    (Invariant::I4, "each change of state is told once, as one event and one notice"),
     (Invariant::I5, "the view is the fold of its sources"),
     (Invariant::I6, "the events of a key are in order and without a gap, in the topic and at every consumer"),
     (Invariant::I7, "one idempotency key has one effect and one answer"),
-    (Invariant::I8, "nothing stays half done"),
-    (Invariant::I9, "parked is what cannot be processed, and nothing else"),
+    (Invariant::I8, "nothing stays half done, and nothing undecided for more than 30 s"),
+    (Invariant::I9, "parked is what cannot be processed, with its reason, and nothing else"),
     (Invariant::I10, "no bad token is accepted and no good one refused; nothing personal is in a log or metric"),
-    (Invariant::I11, "memory is bounded, and all is well within 30 s of healing"),
+    (Invariant::I11, "memory is bounded, no process ends by itself, and all is well within 30 s of healing"),
 ];
 
 /// A promise that was broken.
@@ -99,6 +101,8 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let mut findings = Findings::default();
     promises::check(evidence, &mut findings);
     effects::check(evidence, &mut findings);
+    doubles::check(evidence, &mut findings);
+    posts::check(evidence, &mut findings);
     view::check(evidence, &mut findings);
     streams::check(evidence, &mut findings);
     let mut violations = findings.violations;

@@ -1,5 +1,6 @@
 //! The fleet's clients: they want visits, change their minds, lose patience, and write down what they were told.
 
+mod checkup;
 mod intruder;
 mod person;
 mod wire;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::history::History;
+pub use checkup::CheckUp;
 pub use intruder::forged;
 use person::Person;
 pub use wire::Wire;

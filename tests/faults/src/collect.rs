@@ -23,6 +23,7 @@ pub async fn evidence(world: &World, history: &History) -> Result<Evidence, Worl
         operations: history.operations(),
         expected: expected(&topic),
         topic: topic.into_iter().map(record).collect(),
+        posts: world.webhook().posts(),
         ..Evidence::default()
     };
     read_reservation(&world.database(Node::Reservation).await?, &mut evidence).await?;

@@ -16,6 +16,8 @@ pub struct Evidence {
     pub held_changes: Vec<i64>,
     pub bills: Vec<Bill>,
     pub notices: Vec<Notice>,
+    /// What has arrived at the webhook, in that order.
+    pub posts: Vec<Post>,
     pub views: Vec<View>,
     pub view_events: Vec<ViewEvent>,
     /// Lookup's own count of each state.
@@ -97,6 +99,14 @@ pub struct Notice {
     pub source: String,
     pub sequence: i64,
     pub state: String,
+}
+
+/// A message as the other side of the channel has seen it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Post {
+    /// The same for each try of one message.
+    pub key: String,
+    pub body: serde_json::Value,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -13,4 +13,5 @@ pub mod plant;
 pub mod points;
 pub mod report;
 pub mod trial;
+mod undecided;
 pub mod world;

@@ -16,6 +16,8 @@ struct Bug {
     name: String,
     patch: PathBuf,
     cases: Vec<String>,
+    /// The promises that it breaks: another one says that something else is wrong.
+    expects: Vec<String>,
     options: Vec<String>,
 }
 
@@ -76,11 +78,12 @@ impl Bug {
             line.split_whitespace().map(str::to_owned).collect()
         };
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let (cases, options) = (words("Cases:"), words("Options:"));
-        if cases.is_empty() {
-            return Err(CampaignError::Planting(format!("{name} does not say which cases must catch it")));
+        let (cases, expects, options) = (words("Cases:"), words("Expect:"), words("Options:"));
+        if cases.is_empty() || expects.is_empty() {
+            let missing = format!("{name} does not say which cases must catch it, and by which promises");
+            return Err(CampaignError::Planting(missing));
         }
-        Ok(Self { name, patch, cases, options })
+        Ok(Self { name, patch, cases, expects, options })
     }
 }
 
@@ -140,20 +143,27 @@ impl Garden {
             .stderr(Stdio::inherit())
             .output();
         let output = driver.map_err(CampaignError::io("run the campaign"))?;
-        first_violation(&output, &bug.name, started)
+        first_expected(&output, bug, started)
     }
 }
 
 /// The result is the last thing that the campaign prints, from the line with the opening bracket on.
-fn first_violation(output: &Output, bug: &str, started: Instant) -> Result<Option<Caught>, CampaignError> {
+fn first_expected(output: &Output, bug: &Bug, started: Instant) -> Result<Option<Caught>, CampaignError> {
     let text = String::from_utf8_lossy(&output.stdout);
     let json = text.find("\n[\n").map(|at| &text[at..]).unwrap_or_default();
     let rows: Vec<Value> = serde_json::from_str(json)?;
     if let Some(failed) = rows.iter().find_map(|row| row["result"]["failed"].as_str()) {
-        return Err(CampaignError::Planting(format!("with {bug} the campaign could not go on: {failed}")));
+        return Err(CampaignError::Planting(format!("with {} the campaign could not go on: {failed}", bug.name)));
     }
-    let found = rows.iter().find_map(|row| Some((row, row["result"]["judged"]["violations"].get(0)?)));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let violations = |row: &'_ Value| row["result"]["judged"]["violations"].as_array().cloned().unwrap_or_default();
+    let all: Vec<(&Value, Value)> =
+        rows.iter().flat_map(|row| violations(row).into_iter().map(move |violation| (row, violation))).collect();
+    let found = all.iter().find(|(_, violation)| bug.expects.contains(&text(&violation["invariant"])));
+    if let (None, Some((_, other))) = (found, all.first()) {
+        let (invariant, what) = (text(&other["invariant"]), text(&other["what"]));
+        return Err(CampaignError::Planting(format!("only something else was found, {invariant}: {what}")));
+    }
     Ok(found.map(|(row, violation)| Caught {
         case: text(&row["case"]),
         invariant: text(&violation["invariant"]),
@@ -200,21 +210,30 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_first_is_told() {
+    fn what_was_expected_and_found_first_is_told() {
         let result = |stdout: &str| Output { status: Default::default(), stdout: stdout.into(), stderr: Vec::new() };
+        let bug = Bug {
+            name: "bug".to_owned(),
+            patch: PathBuf::new(),
+            cases: Vec::new(),
+            expects: vec!["I2".to_owned()],
+            options: Vec::new(),
+        };
         let rows = r#"seed 1
 [
   {"case": "a", "result": {"skipped": "no"}},
-  {"case": "b", "result": {"judged": {"violations": [{"invariant": "I2", "what": "gone"}]}}}
+  {"case": "b", "result": {"judged": {"violations": [{"invariant": "I1", "what": "odd"}, {"invariant": "I2", "what": "gone"}]}}}
 ]"#;
-        let caught = first_violation(&result(rows), "bug", Instant::now()).unwrap().unwrap();
+        let caught = first_expected(&result(rows), &bug, Instant::now()).unwrap().unwrap();
         assert_eq!((caught.case.as_str(), caught.invariant.as_str()), ("b", "I2"));
         let none = r#"
 [
   {"case": "b", "result": {"judged": {"violations": []}}}
 ]"#;
-        assert!(first_violation(&result(none), "bug", Instant::now()).unwrap().is_none());
+        assert!(first_expected(&result(none), &bug, Instant::now()).unwrap().is_none());
+        let late = rows.replace("I2", "I11");
+        assert!(first_expected(&result(&late), &bug, Instant::now()).is_err());
         let failed = "\n[\n{\"case\": \"b\", \"result\": {\"failed\": \"no broker\"}}]";
-        assert!(first_violation(&result(failed), "bug", Instant::now()).is_err());
+        assert!(first_expected(&result(failed), &bug, Instant::now()).is_err());
     }
 }

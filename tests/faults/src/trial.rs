@@ -9,18 +9,20 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 
 use crate::checker::{self, Invariant, Violation};
-use crate::clients::{Crowd, Habits, NAME_MARK, PHONE_MARK, Target, forged};
+use crate::clients::{CheckUp, Crowd, Habits, NAME_MARK, PHONE_MARK, Target, forged};
 use crate::collect;
 use crate::evidence::Evidence;
 use crate::history::{Counts, History};
 use crate::points::Point;
 use crate::report;
-use crate::world::{Cause, Node, Plan, Process, Rest, World, WorldError};
+use crate::undecided::Watch;
+use crate::world::{Cause, Node, Plan, Process, RECOVERY_PATIENCE, Rest, World, WorldError};
 
 /// Told in the terminal at one judgement; the report has all.
 const MOST_TOLD: usize = 10;
 /// What the fleet may take from healing to quiet.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
+const CHECK_UP_PAUSE: Duration = Duration::from_millis(200);
 /// For reservations to get through to a fleet that is being broken, on a machine that has much else to do.
 const UNTIL_RESERVED: Duration = Duration::from_secs(30);
 const MEMORY_LIMIT: u64 = 128 * 1024 * 1024;
@@ -43,6 +45,10 @@ pub struct Trial {
     signed_in_vain: Vec<String>,
     seed: u64,
     crowds: usize,
+    check_ups: usize,
+    /// When the last fault was over; absent: one may be at work.
+    healed: Option<Instant>,
+    undecided: Watch,
     violations: BTreeSet<Violation>,
     evidence: Evidence,
     slowest: Rest,
@@ -80,6 +86,8 @@ impl Trial {
         let seed = plan.seed;
         let world = World::start(plan).await?;
         let signed_in_vain = world.signed_in_vain().await?;
+        let undecided =
+            Watch::begin(world.database(Node::Reservation).await?, world.service(Node::Reservation).to_vec());
         Ok(Self {
             world,
             history: History::begin(),
@@ -93,6 +101,9 @@ impl Trial {
             signed_in_vain,
             seed,
             crowds: 0,
+            check_ups: 0,
+            healed: None,
+            undecided,
             violations: BTreeSet::new(),
             evidence: Evidence::default(),
             slowest: Rest::default(),
@@ -176,11 +187,24 @@ impl Trial {
         self.unproven.get_or_insert(why.into());
     }
 
-    /// Heals everything, waits until all is quiet, and judges what there is.
-    pub async fn judge(&mut self) -> Result<(), WorldError> {
+    /// No more faults: the recovery counts from here, with the clients that are still at work.
+    pub fn heal(&mut self) {
         self.world.heal_all();
-        let healed = Instant::now();
-        let rest = match self.world.quiet().await {
+        self.healed.get_or_insert_with(Instant::now);
+    }
+
+    /// Lets the clients end what they are at, and judges.
+    pub async fn judge_after(&mut self, crowd: Crowd) -> Result<(), WorldError> {
+        self.heal();
+        crowd.leave().await;
+        self.judge().await
+    }
+
+    /// Heals everything where that is not done yet, waits until the fleet works and is quiet, and judges what there is.
+    pub async fn judge(&mut self) -> Result<(), WorldError> {
+        self.heal();
+        let healed = self.healed.take().unwrap_or_else(Instant::now);
+        let rest = match self.recover(healed).await {
             Ok(rest) => {
                 if rest.took > RECOVERY_LIMIT {
                     let last = rest.last.as_deref().unwrap_or("who was asked did not answer");
@@ -207,8 +231,43 @@ impl Trial {
         self.found(violations);
         self.search_for_personal_data().await?;
         self.look_for_crashes();
+        self.look_for_the_undecided();
         self.judged += 1;
         self.write_stories()
+    }
+
+    /// Until a visit goes as it should and nothing is on its way any more. A fleet that only holds still is not well.
+    async fn recover(&mut self, healed: Instant) -> Result<Rest, WorldError> {
+        let mut last = None;
+        while let Err(what) = self.check_up().await {
+            if healed.elapsed() > RECOVERY_PATIENCE {
+                let waited = RECOVERY_PATIENCE.as_secs();
+                return Err(WorldError::failed(format!("{waited} s after healing a visit does not go well: {what}")));
+            }
+            last = Some(what);
+            tokio::time::sleep(CHECK_UP_PAUSE).await;
+        }
+        let rest = self.world.quiet(healed).await?;
+        Ok(Rest { last: rest.last.or(last), ..rest })
+    }
+
+    /// As somebody who logs in for it.
+    async fn check_up(&mut self) -> Result<(), String> {
+        self.check_ups += 1;
+        let login = self.world.log_in("customer").await.map_err(|error| format!("the login: {error}"))?;
+        let token = login["access_token"].as_str().ok_or("the login was answered without a token")?;
+        let check_up = CheckUp::new(&self.world.gateway(), &self.history, token.to_owned(), self.check_ups);
+        check_up.run().await
+    }
+
+    fn look_for_the_undecided(&mut self) {
+        let late = self.undecided.overdue().into_iter().map(|id| Violation {
+            invariant: Invariant::I8,
+            reservation: Some(id),
+            visit: None,
+            what: "it waited for its decision for more than 30 s".to_owned(),
+        });
+        self.found(late.collect());
     }
 
     /// Beside the logs, from the judgement on: what follows changes the rows that tell them.
@@ -223,8 +282,10 @@ impl Trial {
     }
 
     fn look_for_crashes(&mut self) {
-        let deaths =
-            self.services().flat_map(|process| process.deaths().into_iter().map(|death| (process.name(), death)));
+        let deaths = self
+            .world
+            .processes()
+            .flat_map(|process| process.deaths().into_iter().map(|death| (process.name(), death)));
         let crashes = deaths.filter(|(_, death)| death.cause == Cause::Crash);
         let crashes: Vec<String> =
             crashes.map(|(name, death)| format!("{name} ended by itself: {}", death.how)).collect();

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faults::world::{Cause, Fault, Kafka, Node, Plan, Storage, World, WorldError};
 use jiff::Timestamp;
@@ -58,7 +58,7 @@ async fn a_visit_goes_through_every_link_and_leaves_the_world_at_rest() {
 
     let answer = reserve(&world).await.unwrap();
     assert_eq!(answer.status(), StatusCode::CREATED);
-    world.quiet().await.unwrap();
+    world.quiet(Instant::now()).await.unwrap();
 
     let mut events = events_of(&world, "1").await;
     events.sort();
@@ -98,9 +98,9 @@ async fn links_break_and_heal_and_processes_come_back() {
     let died = diagnosis.until_death(1, Duration::from_secs(30)).await.unwrap();
     assert_eq!(died.cause, Cause::Failpoint("consumer.before-store-offset".to_owned()));
 
-    world.quiet().await.unwrap();
+    world.quiet(Instant::now()).await.unwrap();
     assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
-    world.quiet().await.unwrap();
+    world.quiet(Instant::now()).await.unwrap();
     world.end().await.unwrap();
 }
 
@@ -120,7 +120,7 @@ async fn replicas_share_a_database_server_and_each_link_finds_one_that_is_ready(
     }
     assert!(world.terminate_connections(Node::Reservation).await.unwrap() > 0);
     world.database_server().unwrap().kill();
-    world.quiet().await.unwrap();
+    world.quiet(Instant::now()).await.unwrap();
     assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
     world.end().await.unwrap();
 }
@@ -147,7 +147,7 @@ async fn the_clock_moves_and_the_disk_fills_up() {
     disk.fill().unwrap();
     assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     disk.free().unwrap();
-    world.quiet().await.unwrap();
+    world.quiet(Instant::now()).await.unwrap();
     assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
     world.end().await.unwrap();
 }
@@ -160,10 +160,10 @@ async fn apache_kafka_serves_the_fleet_behind_the_same_links() {
     plan.kafka = Kafka::Apache;
     let world = World::start(plan).await.unwrap();
     assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
-    world.quiet().await.unwrap();
+    world.quiet(Instant::now()).await.unwrap();
     world.broker().kill();
     assert_eq!(reserve(&world).await.unwrap().status(), StatusCode::CREATED);
-    world.quiet().await.unwrap();
+    world.quiet(Instant::now()).await.unwrap();
     assert_eq!(events_of(&world, "2").await.len(), 3);
     world.end().await.unwrap();
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+use super::kills::failures;
 use crate::checker::Invariant;
 use crate::clients::Habits;
-use crate::history::Action;
 use crate::trial::Trial;
 use crate::world::{Fault, Node, WorldError};
 
@@ -23,21 +23,14 @@ pub async fn away(trial: &mut Trial) -> Result<(), WorldError> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         trial.world.links().filter(|link| link.to == Node::Kafka).for_each(|link| link.set(Fault::Down));
         tokio::time::sleep(Duration::from_secs(*seconds)).await;
+        trial.heal();
         crowd.leave().await;
-        for what in failed_reservations(trial, before) {
+        for what in failures(trial, before) {
             trial.violated(Invariant::I11, format!("while the broker was away for {seconds} s, {what}"));
         }
         trial.judge().await?;
     }
     Ok(())
-}
-
-fn failed_reservations(trial: &Trial, since: usize) -> Vec<String> {
-    let operations = trial.history.operations();
-    let reserved = operations[since..].iter().filter(|operation| matches!(operation.action, Action::Reserve { .. }));
-    // A twin is told that the other is still at it.
-    let failed = reserved.filter(|operation| operation.outcome.ok_with(201).is_none() && operation.key.is_none());
-    failed.map(|operation| format!("request {} was not answered 201", operation.number)).collect()
 }
 
 pub async fn killed(trial: &mut Trial) -> Result<(), WorldError> {
@@ -48,9 +41,9 @@ pub async fn killed(trial: &mut Trial) -> Result<(), WorldError> {
             tokio::time::sleep(pause).await;
             trial.world.broker().kill();
         }
+        trial.heal();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        crowd.leave().await;
-        trial.judge().await?;
+        trial.judge_after(crowd).await?;
     }
     Ok(())
 }

@@ -37,6 +37,8 @@ const UNHURRIED: Range<Duration> = Duration::from_millis(150)..Duration::from_mi
 const PER_ROUND: usize = 60;
 /// Kills in a row that no reservation got through between; more of them would only keep the fleet down.
 const IN_VAIN: usize = 3;
+/// Kills a point, so that each of them is reached.
+const ENOUGH_FOR_ALL: usize = 4;
 /// In the shortest run: fewer have nothing between them.
 const FEWEST_AT_RANDOM: usize = 3;
 
@@ -70,7 +72,12 @@ pub async fn at_failpoints(trial: &mut Trial) -> Result<(), WorldError> {
         trial.proves_nothing("no process came past the point at which it was to be killed");
     }
     if !missed.is_empty() {
-        trial.note(format!("not reached: {}", missed.join(", ")));
+        let missed = format!("not reached: {}", missed.join(", "));
+        trial.note(&missed);
+        // So many kills come by every point that there is.
+        if trial.kills_wanted >= reached.len() * ENOUGH_FOR_ALL {
+            trial.proves_nothing(missed);
+        }
     }
     Ok(())
 }
@@ -103,6 +110,7 @@ async fn kill_at(trial: &mut Trial, points: Vec<Point>) -> Result<Vec<Point>, Wo
         Ok::<_, WorldError>(reached)
     });
     let reached = join_all(services).await;
+    trial.heal();
     crowd.leave().await;
     let reached: Vec<Vec<Point>> = reached.into_iter().collect::<Result<_, _>>()?;
     Ok(reached.into_iter().flatten().collect())
@@ -156,8 +164,7 @@ pub async fn at_random(trial: &mut Trial) -> Result<(), WorldError> {
             trial.world.service(node)[replica].kill();
             kills += 1;
         }
-        crowd.leave().await;
-        trial.judge().await?;
+        trial.judge_after(crowd).await?;
     }
     trial.note(format!("{between} reservations were acknowledged between the kills"));
     if between == 0 {
@@ -172,9 +179,9 @@ pub async fn all_at_once(trial: &mut Trial) -> Result<(), WorldError> {
         let pause = Duration::from_millis(trial.rng.random_range(1000..4000));
         tokio::time::sleep(pause).await;
         trial.world.processes().for_each(Process::kill);
+        trial.heal();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        crowd.leave().await;
-        trial.judge().await?;
+        trial.judge_after(crowd).await?;
     }
     Ok(())
 }
@@ -190,8 +197,9 @@ pub async fn rolling_restart(trial: &mut Trial) -> Result<(), WorldError> {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
+    trial.heal();
     crowd.leave().await;
-    let failed = failures(trial);
+    let failed = failures(trial, 0);
     if trial.world.plan.replicas > 1 {
         for what in failed {
             trial.violated(Invariant::I11, format!("while a replica was restarted, {what}"));
@@ -199,14 +207,13 @@ pub async fn rolling_restart(trial: &mut Trial) -> Result<(), WorldError> {
     } else {
         trial.note(format!("with one replica each, {} requests came while theirs was away", failed.len()));
     }
-    trial.judge().await?;
-    Ok(())
+    trial.judge().await
 }
 
-/// Requests that got no answer, or were told to come again.
-pub fn failures(trial: &Trial) -> Vec<String> {
+/// Requests from this one on that got no answer, or were told to come again.
+pub fn failures(trial: &Trial, since: usize) -> Vec<String> {
     let operations = trial.history.operations();
-    let honest = operations.iter().filter(|operation| operation.action != Action::Intrude);
+    let honest = operations[since..].iter().filter(|operation| operation.action != Action::Intrude);
     honest
         .filter_map(|operation| match &operation.outcome {
             Outcome::Unknown { why } => Some(format!("request {} {:?}: {why}", operation.number, operation.action)),

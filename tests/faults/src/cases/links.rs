@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::checker::Invariant;
 use crate::clients::Habits;
-use crate::history::Action;
+use crate::history::{Action, Operation, Outcome};
 use crate::trial::Trial;
 use crate::world::{Fault, Link, Node, WorldError};
 
@@ -38,9 +38,7 @@ async fn on_each_link(trial: &mut Trial, fault: Fault) -> Result<(), WorldError>
     // And all of them at once.
     all_links(trial).iter().for_each(|link| link.set(fault));
     tokio::time::sleep(each * 2).await;
-    crowd.leave().await;
-    trial.judge().await?;
-    Ok(())
+    trial.judge_after(crowd).await
 }
 
 pub async fn silent(trial: &mut Trial) -> Result<(), WorldError> {
@@ -68,9 +66,7 @@ async fn silence(trial: &mut Trial, links: &[Arc<Link>]) -> Result<(), WorldErro
         links.iter().for_each(|link| link.silence());
         tokio::time::sleep(each * 4).await;
     }
-    crowd.leave().await;
-    trial.judge().await?;
-    Ok(())
+    trial.judge_after(crowd).await
 }
 
 fn all_links(trial: &Trial) -> Vec<Arc<Link>> {
@@ -88,9 +84,7 @@ pub async fn slow(trial: &mut Trial) -> Result<(), WorldError> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         link.heal();
     }
-    crowd.leave().await;
-    trial.judge().await?;
-    Ok(())
+    trial.judge_after(crowd).await
 }
 
 pub async fn blackhole(trial: &mut Trial) -> Result<(), WorldError> {
@@ -110,18 +104,16 @@ async fn hold(trial: &mut Trial, faults: &[Fault]) -> Result<(), WorldError> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         link.set(*fault);
         tokio::time::sleep(time).await;
-        link.heal();
+        trial.heal();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        crowd.leave().await;
-        trial.judge().await?;
+        trial.judge_after(crowd).await?;
     }
     Ok(())
 }
 
 pub async fn slow_diagnosis(trial: &mut Trial) -> Result<(), WorldError> {
     trial.load(40, Duration::from_secs(15)).await?;
-    trial.judge().await?;
-    Ok(())
+    trial.judge().await
 }
 
 pub async fn sick_diagnosis(trial: &mut Trial) -> Result<(), WorldError> {
@@ -139,10 +131,18 @@ pub async fn sick_diagnosis(trial: &mut Trial) -> Result<(), WorldError> {
     for process in trial.world.service(Node::Diagnosis).to_vec() {
         process.start().await?;
     }
+    trial.heal();
     tokio::time::sleep(Duration::from_secs(4)).await;
-    crowd.leave().await;
-    trial.judge().await?;
+    trial.judge_after(crowd).await?;
+    if !trial.history.operations().iter().any(|operation| is_refused(operation, "diagnosis-unavailable")) {
+        trial.proves_nothing("reservation never held diagnosis for sick");
+    }
     Ok(())
+}
+
+/// Whether its answer was a refusal of this kind.
+pub fn is_refused(operation: &Operation, with: &str) -> bool {
+    matches!(&operation.outcome, Outcome::Refused { kind, .. } if kind == with)
 }
 
 /// Half of them stop in the middle of a header, half of them go on a byte at a time.
@@ -165,6 +165,7 @@ pub async fn slow_senders(trial: &mut Trial) -> Result<(), WorldError> {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    trial.heal();
     crowd.leave().await;
     drop(senders);
     let operations = trial.history.operations();
@@ -173,6 +174,5 @@ pub async fn slow_senders(trial: &mut Trial) -> Result<(), WorldError> {
     if unanswered > 0 {
         trial.violated(Invariant::I11, format!("{unanswered} requests of others were not answered"));
     }
-    trial.judge().await?;
-    Ok(())
+    trial.judge().await
 }

@@ -27,8 +27,7 @@ pub async fn replayed(trial: &mut Trial) -> Result<(), WorldError> {
     trial.world.publish_raw(&records).await?;
     records.shuffle(&mut trial.rng);
     trial.world.publish_raw(&records).await?;
-    crowd.leave().await;
-    trial.judge().await?;
+    trial.judge_after(crowd).await?;
 
     let consumers: Vec<&Process> = Node::CONSUMERS.iter().flat_map(|node| trial.world.service(*node)).collect();
     try_join_all(consumers.iter().map(|process| process.stop())).await?;
@@ -37,8 +36,7 @@ pub async fn replayed(trial: &mut Trial) -> Result<(), WorldError> {
     }
     try_join_all(consumers.iter().map(|process| process.start())).await?;
     trial.load(CLIENTS, Duration::from_secs(1)).await?;
-    trial.judge().await?;
-    Ok(())
+    trial.judge().await
 }
 
 pub async fn poison(trial: &mut Trial) -> Result<(), WorldError> {
@@ -54,9 +52,7 @@ pub async fn poison(trial: &mut Trial) -> Result<(), WorldError> {
     for injected in injected {
         trial.world.publish_raw(std::slice::from_ref(&injected)).await?;
     }
-    crowd.leave().await;
-    trial.judge().await?;
-    Ok(())
+    trial.judge_after(crowd).await
 }
 
 pub fn record(key: &str, kind: &str, payload: Vec<u8>) -> Record {
@@ -92,8 +88,7 @@ pub async fn redrive(trial: &mut Trial) -> Result<(), WorldError> {
             trial.violated(Invariant::I9, format!("{kept} messages stay parked at {node} without a cause"));
         }
     }
-    trial.judge().await?;
-    Ok(())
+    trial.judge().await
 }
 
 async fn forbid(trial: &Trial, node: Node, table: &str) -> Result<(), WorldError> {
@@ -152,7 +147,8 @@ async fn redrive_all(trial: &Trial, node: Node) -> Result<u64, WorldError> {
         let outcome: Value = answer.json().await?;
         let processed = outcome["processed"].as_u64().unwrap_or_default();
         if processed == 0 {
-            return Ok(outcome["still_parked"].as_u64().unwrap_or_default());
+            let kept = outcome["stillParked"].as_u64();
+            return kept.ok_or_else(|| WorldError::failed(format!("a redrive does not say what it kept: {outcome}")));
         }
     }
 }

@@ -23,7 +23,5 @@ async fn work(trial: &mut Trial, habits: Habits) -> Result<(), WorldError> {
     let time = Duration::from_secs(if trial.is_long { 20 } else { 5 });
     let crowd = trial.crowd(&habits).await?;
     tokio::time::sleep(time).await;
-    crowd.leave().await;
-    trial.judge().await?;
-    Ok(())
+    trial.judge_after(crowd).await
 }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::Value;
 
+use super::links::is_refused;
 use crate::checker::Invariant;
 use crate::clients::Habits;
 use crate::trial::Trial;
@@ -21,10 +22,14 @@ pub const PUBLISHED_BEFORE: Duration = Duration::from_secs(60);
 pub async fn rotated(trial: &mut Trial) -> Result<(), WorldError> {
     for _ in 0..if trial.is_long { 3 } else { 1 } {
         let admin = trial.world.token("admin").await?;
+        let before = signing_key(trial).await?;
         let old = trial.crowd(&Habits::usual(CLIENTS)).await?;
         let url = format!("{}/oauth/keys/rotate", trial.world.gateway());
         Client::new().post(url).bearer_auth(admin).send().await?.error_for_status()?;
         tokio::time::sleep(PUBLISHED_BEFORE + Duration::from_secs(5)).await;
+        if signing_key(trial).await? == before {
+            trial.proves_nothing("tokens are signed with the key of before");
+        }
         trial.renew_tokens().await?;
         let new = trial.crowd(&Habits::usual(CLIENTS)).await?;
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -35,6 +40,14 @@ pub async fn rotated(trial: &mut Trial) -> Result<(), WorldError> {
     Ok(())
 }
 
+/// The name of the key that signs now.
+async fn signing_key(trial: &Trial) -> Result<String, WorldError> {
+    let login = trial.world.log_in("customer").await?;
+    let token = login["access_token"].as_str().unwrap_or_default();
+    let header = jsonwebtoken::decode_header(token).map_err(|error| WorldError::failed(error.to_string()))?;
+    header.kid.ok_or_else(|| WorldError::failed("a token does not name its key"))
+}
+
 pub async fn server_away(trial: &mut Trial) -> Result<(), WorldError> {
     let crowd = trial.crowd(&Habits::usual(CLIENTS)).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -42,6 +55,12 @@ pub async fn server_away(trial: &mut Trial) -> Result<(), WorldError> {
         process.kill_and_hold().await?;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
+    // Everybody still has the keys that they have seen.
+    let operations = trial.history.operations();
+    for operation in operations.iter().filter(|operation| is_refused(operation, "keys-unavailable")) {
+        let what = format!("request {} was refused for want of keys that were there", operation.number);
+        trial.violated(Invariant::I10, what);
+    }
     // Who starts now has no keys at all.
     trial.process(Node::Acceptance).kill();
     trial.process(Node::Gateway).kill();
@@ -49,10 +68,9 @@ pub async fn server_away(trial: &mut Trial) -> Result<(), WorldError> {
     for process in trial.world.service(Node::Oauth).to_vec() {
         process.start().await?;
     }
+    trial.heal();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    crowd.leave().await;
-    trial.judge().await?;
-    Ok(())
+    trial.judge_after(crowd).await
 }
 
 pub async fn parallel_refreshes(trial: &mut Trial) -> Result<(), WorldError> {
@@ -79,8 +97,7 @@ pub async fn parallel_refreshes(trial: &mut Trial) -> Result<(), WorldError> {
         }
     }
     trial.load(CLIENTS, Duration::from_secs(1)).await?;
-    trial.judge().await?;
-    Ok(())
+    trial.judge().await
 }
 
 async fn exchange(trial: &Trial, refresh: &str) -> Result<(u16, Value), WorldError> {

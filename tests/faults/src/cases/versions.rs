@@ -33,7 +33,7 @@ pub async fn side_by_side(trial: &mut Trial) -> Result<(), WorldError> {
         roll(trial, replicas, version).await?;
         tokio::time::sleep(TOGETHER).await;
         crowd.leave().await;
-        let failures = failures(trial);
+        let failures = failures(trial, 0);
         for what in &failures[failed..] {
             trial.violated(Invariant::I11, format!("while {step}, {what}"));
         }

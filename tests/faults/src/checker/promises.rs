@@ -141,7 +141,11 @@ impl<'a> Visit<'a> {
         let is_given_back = self.operations.iter().any(|operation| {
             matches!(operation.action, Action::Refund { .. } | Action::Cancel { .. }) && operation.may_have_happened()
         });
+        let mut answers = BTreeSet::new();
         for operation in self.operations.iter().filter(|operation| operation.outcome.is_ok()) {
+            if let (Action::Pay { .. }, Some(body)) = (&operation.action, operation.outcome.ok_with(200)) {
+                answers.insert(answer_of(body));
+            }
             let (bill, wanted) = match operation.action {
                 Action::Pay { bill, .. } if !is_given_back => (bill, ["PAID", "PAID"]),
                 Action::Pay { bill, .. } => (bill, ["PAID", "REFUNDED"]),
@@ -153,6 +157,9 @@ impl<'a> Visit<'a> {
                 let what = format!("{:?} of bill {bill} was acknowledged and it is {state}", operation.action);
                 self.says(findings, Invariant::I1, what);
             }
+        }
+        if answers.len() > 1 {
+            self.says(findings, Invariant::I7, format!("one payment has two answers: {answers:?}"));
         }
     }
 
@@ -265,6 +272,18 @@ mod tests {
         let mut evidence = visit();
         evidence.bills[0].state = "BILLED".to_owned();
         assert!(broken(&evidence).contains(&Invariant::I1));
+    }
+
+    #[test]
+    fn a_payment_that_was_answered_twice_and_differently_is_found() {
+        let mut evidence = visit();
+        let pay =
+            |at, paid_at: &str| operation(at, Action::Pay { reservation: 1, bill: 1 }, 200, json!({"paidAt": paid_at}));
+        evidence.operations.retain(|operation| !matches!(operation.action, Action::Pay { .. }));
+        evidence.operations.extend([pay(4, "10:00"), pay(6, "10:00")]);
+        assert_eq!(broken(&evidence), []);
+        evidence.operations.push(pay(8, "10:01"));
+        assert_eq!(broken(&evidence), [Invariant::I7]);
     }
 
     #[test]

@@ -127,6 +127,11 @@ fn check_parked(evidence: &Evidence, findings: &mut Findings) {
             );
             findings.general(Invariant::I9, what);
         }
+        if letter.reason.trim().is_empty() {
+            let what =
+                format!("{} parked partition {} offset {} without a reason", letter.service, position.0, position.1);
+            findings.general(Invariant::I9, what);
+        }
         parked.entry(&letter.service).or_default().insert(position);
     }
     for (service, parked) in parked {
@@ -209,7 +214,8 @@ mod tests {
 
     #[test]
     fn parked_must_be_what_was_injected() {
-        let letter = Parked { service: "notice".to_owned(), partition: 0, offset: 200, ..Parked::default() };
+        let (service, reason) = ("notice".to_owned(), "no JSON".to_owned());
+        let letter = Parked { service, reason, partition: 0, offset: 200, ..Parked::default() };
         let mut evidence = visit();
         evidence.parked.push(letter.clone());
         assert_eq!(broken(&evidence), [Invariant::I9]);
@@ -219,5 +225,7 @@ mod tests {
             evidence.parked.push(Parked { service, ..letter.clone() });
         });
         assert_eq!(broken(&evidence), []);
+        evidence.parked[0].reason.clear();
+        assert_eq!(broken(&evidence), [Invariant::I9]);
     }
 }

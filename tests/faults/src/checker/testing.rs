@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Invariant, check};
-use crate::evidence::{Bill, Evidence, MedicalRecord, Notice, Place, Record, Reservation, View, ViewEvent};
+use crate::evidence::{Bill, Evidence, MedicalRecord, Notice, Place, Post, Record, Reservation, View, ViewEvent};
 use crate::history::{Action, Operation, Outcome};
 
 const NAME: &str = "Someone";
@@ -91,6 +91,8 @@ pub fn visit() -> Evidence {
             sequence,
             state: "DELIVERED".to_owned(),
         });
+        let body = json!({"reservationId": 1, "kind": event_type, "text": "as it is"});
+        evidence.posts.push(Post { key: format!("notice-{place}"), body });
         let event_type = event_type.to_owned();
         evidence.view_events.push(ViewEvent { reservation_id: 1, version: place + 1, event_type });
     }

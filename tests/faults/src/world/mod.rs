@@ -39,9 +39,9 @@ pub use node::Node;
 pub use people::PUBLIC_CLIENT;
 pub use plan::{Kafka, Plan, Storage};
 pub use process::{Cause, Death, Process};
-pub use quiet::Rest;
+pub use quiet::{RECOVERY_PATIENCE, Rest};
 pub use topic::{Record, TOPIC};
-pub use webhook::{Post, Webhook};
+pub use webhook::Webhook;
 
 use clock::Clock;
 use link::{Endpoints, Links};

@@ -6,8 +6,9 @@ use sqlx::AssertSqlSafe;
 
 use super::{Node, World, WorldError};
 
+/// After that it is given up: what is never well is told apart from what is late.
+pub const RECOVERY_PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(200);
-const PATIENCE: Duration = Duration::from_secs(90);
 /// Of what waits at one place, so many are named.
 const NAMED: usize = 5;
 
@@ -50,18 +51,20 @@ pub struct Rest {
 }
 
 impl World {
-    /// Waits until nothing is on its way.
-    pub async fn quiet(&self) -> Result<Rest, WorldError> {
-        let started = Instant::now();
+    /// Waits until nothing is on its way; the time counts from when all was healed.
+    pub async fn quiet(&self, healed: Instant) -> Result<Rest, WorldError> {
         let mut last = None;
         loop {
             let unquiet = match self.what_is_on_its_way().await {
-                Ok(None) => return Ok(Rest { took: started.elapsed(), last }),
+                Ok(None) => return Ok(Rest { took: healed.elapsed(), last }),
                 Ok(Some(unquiet)) => unquiet,
                 Err(error) => error.to_string(),
             };
-            if started.elapsed() > PATIENCE {
-                return Err(WorldError::failed(format!("not quiet after {} s: {unquiet}", PATIENCE.as_secs())));
+            if healed.elapsed() > RECOVERY_PATIENCE {
+                return Err(WorldError::failed(format!(
+                    "not quiet after {} s: {unquiet}",
+                    RECOVERY_PATIENCE.as_secs()
+                )));
             }
             last = Some(unquiet);
             tokio::time::sleep(POLL).await;

@@ -121,6 +121,7 @@ impl Surroundings<'_> {
                 set("USERS_FILE", self.people.file.display().to_string());
             }
             Node::Notice => {
+                set("CHANNEL_KIND", "webhook".to_owned());
                 set("CHANNEL_URL", self.url(node, Node::Webhook)?);
                 set("CHANNEL_SECRET", "of the campaign".to_owned());
             }

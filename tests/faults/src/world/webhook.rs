@@ -9,17 +9,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{WorldError, ports};
-
-#[derive(Debug, Clone)]
-pub struct Post {
-    /// Of its Idempotency-Key: the same for each try of one message.
-    pub key: String,
-    pub body: Value,
-}
+use crate::evidence::Post;
 
 #[derive(Clone)]
 pub struct Webhook {
@@ -57,7 +50,8 @@ impl Webhook {
         let key = key.unwrap_or_default().to_owned();
         let mut answer = Response::new(Full::default());
         let Ok(body) = request.into_body().collect().await else {
-            *answer.status_mut() = hyper::StatusCode::BAD_REQUEST;
+            // It was cut off on its way: another try may come through.
+            *answer.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
             return Ok(answer);
         };
         let body = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
