@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Refused traffic is dropped, so silence means no.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub async fn try_all(addresses: &[String]) {
+/// A network plugin hears of a new pod a moment after it began: `after` is for such a one.
+pub async fn try_all(addresses: &[String], after: Duration) {
+    sleep(after).await;
     let tries = addresses.iter().map(|address| async move {
         let connected = timeout(PATIENCE, TcpStream::connect(address)).await;
         (address, matches!(connected, Ok(Ok(_))))

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -55,17 +55,26 @@ impl Hospital {
         {
             return Ok(token.clone());
         }
+        let answer = self.new_token(&self.keeping).await?;
+        let token = answer["access_token"].as_str().unwrap_or_default().to_owned();
+        *kept = Some((token.clone(), Instant::now()));
+        Ok(token)
+    }
+
+    async fn new_token(&self, client: &Client) -> Result<Value, Error> {
         let form = [
             ("grant_type", "password"),
             ("client_id", "fleet"),
             ("username", &self.way.user),
             ("password", &self.way.password),
         ];
-        let request = self.keeping.post(format!("{}/oauth/token", self.way.gateway)).form(&form);
-        let answer = answer("POST /oauth/token", request).await?;
-        let token = answer["access_token"].as_str().unwrap_or_default().to_owned();
-        *kept = Some((token.clone(), Instant::now()));
-        Ok(token)
+        let request = |client: &Client| client.post(format!("{}/oauth/token", self.way.gateway)).form(&form);
+        self.answer("POST /oauth/token", client, request).await
+    }
+
+    /// As one who comes anew: the token that the others use stays.
+    pub async fn log_in(&self) -> Result<Value, Error> {
+        self.new_token(&self.fresh).await
     }
 
     /// An answer of success, or what came instead.
@@ -78,10 +87,7 @@ impl Hospital {
         self.send_by(&self.fresh, method, path, body).await
     }
 
-    /// A kept connection may be closed at the very moment when it is used, as HTTP allows; what may be repeated is
-    /// then sent once more on a new one (RFC 9110, 9.2.2), and counted.
     async fn send_by(&self, client: &Client, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        let request_line = format!("{method} {path}");
         let (token, key) = (self.token().await?, Uuid::new_v4().to_string());
         let request = |client: &Client| {
             let mut request = client.request(method.clone(), format!("{}{path}", self.way.gateway)).bearer_auth(&token);
@@ -93,12 +99,24 @@ impl Hospital {
                 None => request,
             }
         };
-        match answer(&request_line, request(client)).await {
+        self.answer(&format!("{method} {path}"), client, request).await
+    }
+
+    /// A kept connection may be closed at the very moment when it is used, as HTTP allows; what may be repeated is
+    /// then sent once more on a new one (RFC 9110, 9.2.2), and counted.
+    async fn answer(
+        &self,
+        request_line: &str,
+        client: &Client,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<Value, Error> {
+        let is_kept = std::ptr::eq(client, &self.keeping);
+        match answer(request_line, request(client)).await {
             Err(Error::NoAnswer { source, .. })
-                if source.is_request() && !source.is_connect() && !source.is_timeout() =>
+                if is_kept && source.is_request() && !source.is_connect() && !source.is_timeout() =>
             {
                 self.repeated.fetch_add(1, Ordering::Relaxed);
-                answer(&request_line, request(&self.fresh)).await
+                answer(request_line, request(&self.fresh)).await
             }
             outcome => outcome,
         }
@@ -122,7 +140,7 @@ pub fn new_visit() -> Value {
     })
 }
 
-async fn answer(request_line: &str, request: reqwest::RequestBuilder) -> Result<Value, Error> {
+async fn answer(request_line: &str, request: RequestBuilder) -> Result<Value, Error> {
     let failed = |source| Error::NoAnswer { request: request_line.to_owned(), source };
     let response = request.send().await.map_err(failed)?;
     let status = response.status();

@@ -1,7 +1,7 @@
 //! Requests that do not wait for one another, counted by what became of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -52,39 +52,87 @@ impl Tally {
     }
 }
 
-/// At a constant rate until SIGTERM; each second a line of what was answered in it.
+/// What is sent at a constant rate.
+struct Load {
+    hospital: Hospital,
+    tally: Mutex<Tally>,
+    /// When each request was sent that has no answer yet, by its number.
+    under_way: Mutex<BTreeMap<u64, Instant>>,
+}
+
+impl Load {
+    fn new(hospital: Hospital) -> Self {
+        Self { hospital, tally: Mutex::default(), under_way: Mutex::default() }
+    }
+
+    fn begin(&self, number: u64, now: Instant) {
+        lock(&self.under_way).insert(number, now);
+    }
+
+    fn end(&self, number: u64, outcome: &Result<Value, Error>, now: Instant) {
+        let Some(started) = lock(&self.under_way).remove(&number) else { return };
+        lock(&self.tally).add(outcome, now - started);
+    }
+
+    /// What was answered since this was asked last, and the age of the oldest request that has no answer: whoever
+    /// waits until it is younger than his waiting knows of all that was sent before.
+    fn take_line(&self, now: Instant) -> Value {
+        let oldest = lock(&self.under_way).first_key_value().map(|(_, started)| now - *started);
+        let mut line = std::mem::take(&mut *lock(&self.tally)).line(&self.hospital);
+        line["oldest_ms"] = json!(oldest.unwrap_or_default().as_millis() as u64);
+        line
+    }
+
+    /// What people do all day: one reserves, the others look. Now and then somebody logs in: that is made to be slow.
+    async fn send(&self, number: u64) -> Result<Value, Error> {
+        let hospital = &self.hospital;
+        match number % 20 {
+            19 => hospital.log_in().await,
+            errand => match errand % 6 {
+                0 => hospital.send(Method::POST, "/reservations", Some(&new_visit())).await,
+                1 => hospital.send_alone(Method::POST, "/reservations", Some(&new_visit())).await,
+                2 => hospital.get("/reservationStats?size=5").await,
+                3 => hospital.send_alone(Method::GET, "/notices?size=5", None).await,
+                4 => hospital.get("/financialManagements?size=5").await,
+                _ => hospital.send_alone(Method::GET, "/medicalRecords?size=5", None).await,
+            },
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// At a constant rate until SIGTERM; a line at most each second.
 pub async fn constant(hospital: Hospital, rate: u32) -> Result<(), Error> {
-    let (hospital, tally) = (Arc::new(hospital), Arc::new(Mutex::new(Tally::default())));
+    let load = Arc::new(Load::new(hospital));
     let mut send = interval(Duration::from_secs(1) / rate.max(1));
     send.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut report = interval(Duration::from_secs(1));
+    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = signal(SignalKind::terminate()).map_err(|error| Error::Unexpected(error.to_string()))?;
-    for number in 0_u64.. {
+    let mut number = 0;
+    loop {
         tokio::select! {
-            _ = send.tick() => drop(tokio::spawn(send_one(hospital.clone(), tally.clone(), number))),
-            _ = report.tick() => print_and_begin_anew(&tally, &hospital),
+            _ = send.tick() => {
+                send_one(load.clone(), number);
+                number += 1;
+            }
+            _ = report.tick() => println!("{}", load.take_line(Instant::now())),
             _ = stop.recv() => break,
         }
     }
-    print_and_begin_anew(&tally, &hospital);
+    println!("{}", load.take_line(Instant::now()));
     Ok(())
 }
 
-fn print_and_begin_anew(tally: &Mutex<Tally>, hospital: &Hospital) {
-    let ended = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
-    println!("{}", ended.line(hospital));
-}
-
-/// What people do all day: one reserves, the others look.
-async fn send_one(hospital: Arc<Hospital>, tally: Arc<Mutex<Tally>>, number: u64) {
-    let started = Instant::now();
-    let outcome = match number % 4 {
-        0 => hospital.send(Method::POST, "/reservations", Some(&new_visit())).await,
-        1 => hospital.send_alone(Method::POST, "/reservations", Some(&new_visit())).await,
-        2 => hospital.get("/reservationStats?size=5").await,
-        _ => hospital.send_alone(Method::GET, "/notices?size=5", None).await,
-    };
-    tally.lock().unwrap_or_else(PoisonError::into_inner).add(&outcome, started.elapsed());
+fn send_one(load: Arc<Load>, number: u64) {
+    load.begin(number, Instant::now());
+    tokio::spawn(async move {
+        let outcome = load.send(number).await;
+        load.end(number, &outcome, Instant::now());
+    });
 }
 
 /// Each user reserves, waits for the answer, and reserves again.
@@ -116,4 +164,70 @@ pub async fn siege(hospital: Hospital, users: u32, seconds: u64) -> Result<(), E
     }
     println!("{}", all.line(&hospital));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+    use crate::Way;
+
+    fn load(gateway: String) -> Load {
+        Load::new(Hospital::new(Way { gateway, user: String::new(), password: String::new() }))
+    }
+
+    #[test]
+    fn a_line_tells_what_was_answered_and_how_old_the_oldest_is_that_was_not() {
+        let load = load(String::new());
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        load.begin(0, start);
+        load.begin(1, after(100));
+        load.end(1, &Ok(Value::Null), after(130));
+        let first = load.take_line(after(1000));
+        assert_eq!(
+            (&first["requests"], &first["slowest_ms"], &first["oldest_ms"]),
+            (&json!(1), &json!(30), &json!(1000))
+        );
+        load.end(0, &Err(Error::Unexpected("late".to_owned())), after(1500));
+        let second = load.take_line(after(2000));
+        assert_eq!((&second["requests"], &second["failed"], &second["oldest_ms"]), (&json!(1), &json!(1), &json!(0)));
+        assert_eq!(second["failures"]["late"], 1);
+    }
+
+    #[tokio::test]
+    async fn within_twenty_requests_each_service_is_asked() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let load = load(format!("http://{}", server.local_addr().unwrap()));
+        let (tell, asked) = channel();
+        std::thread::spawn(move || server.incoming().for_each(|end| answer(end.unwrap(), &tell)));
+        for number in 0..20 {
+            load.send(number).await.unwrap();
+        }
+        let asked: Vec<String> = asked.try_iter().collect();
+        let count = |line: &str| asked.iter().filter(|asked| asked.starts_with(line)).count();
+        assert_eq!(count("POST /reservations "), 7);
+        for path in ["reservationStats", "notices", "financialManagements", "medicalRecords"] {
+            assert_eq!(count(&format!("GET /{path}?")), 3, "{path}");
+        }
+        assert_eq!(count("POST /oauth/token "), 2, "the token of all the others, and a login");
+    }
+
+    /// Tells what is asked, and answers.
+    fn answer(mut end: TcpStream, tell: &Sender<String>) {
+        let mut reader = BufReader::new(&end);
+        let (mut request_line, mut length) = (String::new(), 0);
+        reader.read_line(&mut request_line).unwrap();
+        for line in reader.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+        }
+        reader.take(length).read_to_end(&mut Vec::new()).unwrap();
+        tell.send(request_line).unwrap();
+        end.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+    }
 }

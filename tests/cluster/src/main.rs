@@ -7,6 +7,7 @@ mod load;
 mod visit;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -23,7 +24,7 @@ struct CommandLine {
 enum Command {
     /// Play the story of a visit and say what does not happen.
     Visit(Way),
-    /// Send requests at a constant rate until stopped; a line of JSON a second.
+    /// Send requests at a constant rate until stopped; a line of JSON each second.
     Load {
         #[command(flatten)]
         way: Way,
@@ -41,7 +42,12 @@ enum Command {
         seconds: u64,
     },
     /// Try to connect to each address and say whether it can be reached.
-    Connect { addresses: Vec<String> },
+    Connect {
+        addresses: Vec<String>,
+        /// Seconds to wait before.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
 }
 
 /// How the hospital is reached.
@@ -61,8 +67,8 @@ async fn main() -> ExitCode {
         Command::Visit(way) => visit::play(&Hospital::new(way)).await.map(|()| println!("the visit went as it should")),
         Command::Load { way, rate } => load::constant(Hospital::new(way), rate).await,
         Command::Siege { way, users, seconds } => load::siege(Hospital::new(way), users, seconds).await,
-        Command::Connect { addresses } => {
-            connect::try_all(&addresses).await;
+        Command::Connect { addresses, after } => {
+            connect::try_all(&addresses, Duration::from_secs(after)).await;
             Ok(())
         }
     };
