@@ -43,7 +43,10 @@ pub const INVARIANTS: [(Invariant, &str); 11] = [
     (Invariant::I8, "nothing stays half done, and nothing undecided for more than 30 s"),
     (Invariant::I9, "parked is what cannot be processed, with its reason, and nothing else"),
     (Invariant::I10, "no bad token is accepted and no good one refused; nothing personal is in a log or metric"),
-    (Invariant::I11, "memory is bounded, no process ends by itself, and all is well within 30 s of healing"),
+    (
+        Invariant::I11,
+        "memory is bounded, no service and no broker ends by itself, and all is well within 30 s of healing",
+    ),
 ];
 
 /// A promise that was broken.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::history::History;
-pub use checkup::CheckUp;
+pub use checkup::{CHECK_UP, CheckUp};
 pub use intruder::forged;
 use person::Person;
 pub use wire::Wire;

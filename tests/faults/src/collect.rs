@@ -23,13 +23,14 @@ pub async fn evidence(world: &World, history: &History) -> Result<Evidence, Worl
         operations: history.operations(),
         expected: expected(&topic),
         topic: topic.into_iter().map(record).collect(),
-        posts: world.webhook().posts(),
         ..Evidence::default()
     };
     read_reservation(&world.database(Node::Reservation).await?, &mut evidence).await?;
     read_diagnosis(&world.database(Node::Diagnosis).await?, &mut evidence).await?;
     read_acceptance(&world.database(Node::Acceptance).await?, &mut evidence).await?;
     read_notice(&world.database(Node::Notice).await?, &mut evidence).await?;
+    // After the notices: what counts as delivered there has arrived by now.
+    evidence.posts = world.webhook().posts();
     read_lookup(&world.database(Node::Lookup).await?, &mut evidence).await?;
     for node in Node::PUBLISHERS {
         let pool = world.database(node).await?;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::clients::CHECK_UP;
+
 /// One request of a client, from the moment at which it was sent.
 #[derive(Debug, Clone, Serialize)]
 pub struct Operation {
@@ -182,10 +184,17 @@ impl History {
         reserves.filter(|operation| operation.outcome.ok_with(201).is_some()).count()
     }
 
+    /// The number that the next request will have.
+    pub fn next(&self) -> usize {
+        self.operations.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Of clients: what the campaign itself asks afterwards says nothing of what they met.
     pub fn counts(&self) -> Counts {
         let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut counts = Counts { requests: operations.len(), ..Counts::default() };
-        for operation in operations.iter() {
+        let mut counts = Counts::default();
+        for operation in operations.iter().filter(|operation| operation.client != CHECK_UP) {
+            counts.requests += 1;
             match operation.outcome {
                 Outcome::Ok { .. } => counts.ok += 1,
                 Outcome::Refused { .. } => counts.refused += 1,

@@ -195,13 +195,16 @@ fn done(what: &str, command: &mut Command) -> Result<(), CampaignError> {
 mod tests {
     use super::*;
     use crate::cases::CASES;
+    use crate::checker::INVARIANTS;
 
     #[test]
     fn every_planted_bug_names_cases_that_there_are_and_a_patch_that_applies() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let bugs = bugs(&root.join("tests/faults/planted")).unwrap();
         assert!(bugs.len() >= 8);
+        let known = INVARIANTS.map(|(invariant, _)| format!("{invariant:?}"));
         for bug in bugs {
+            assert!(bug.expects.iter().all(|one| known.contains(one)), "{}", bug.name);
             assert!(bug.cases.iter().all(|name| CASES.iter().any(|case| case.name == name)), "{}", bug.name);
             let applies = Command::new("git").current_dir(&root).args(["apply", "--check"]).arg(&bug.patch).output();
             let applies = applies.unwrap();

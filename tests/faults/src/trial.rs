@@ -22,6 +22,8 @@ use crate::world::{Cause, Node, Plan, Process, RECOVERY_PATIENCE, Rest, World, W
 const MOST_TOLD: usize = 10;
 /// What the fleet may take from healing to quiet.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
+/// Nothing else ends one.
+const LOGIN_WITHIN: Duration = Duration::from_secs(10);
 const CHECK_UP_PAUSE: Duration = Duration::from_millis(200);
 /// For reservations to get through to a fleet that is being broken, on a machine that has much else to do.
 const UNTIL_RESERVED: Duration = Duration::from_secs(30);
@@ -46,7 +48,7 @@ pub struct Trial {
     seed: u64,
     crowds: usize,
     check_ups: usize,
-    /// When the last fault was over; absent: one may be at work.
+    /// When all was healed since the last judgement; absent: a fault may be at work.
     healed: Option<Instant>,
     undecided: Watch,
     violations: BTreeSet<Violation>,
@@ -187,10 +189,10 @@ impl Trial {
         self.unproven.get_or_insert(why.into());
     }
 
-    /// No more faults: the recovery counts from here, with the clients that are still at work.
-    pub fn heal(&mut self) {
+    /// No more faults, since when: the recovery counts from here, with the clients that are still at work.
+    pub fn heal(&mut self) -> Instant {
         self.world.heal_all();
-        self.healed.get_or_insert_with(Instant::now);
+        *self.healed.get_or_insert_with(Instant::now)
     }
 
     /// Lets the clients end what they are at, and judges.
@@ -202,8 +204,8 @@ impl Trial {
 
     /// Heals everything where that is not done yet, waits until the fleet works and is quiet, and judges what there is.
     pub async fn judge(&mut self) -> Result<(), WorldError> {
-        self.heal();
-        let healed = self.healed.take().unwrap_or_else(Instant::now);
+        let healed = self.heal();
+        self.healed = None;
         let rest = match self.recover(healed).await {
             Ok(rest) => {
                 if rest.took > RECOVERY_LIMIT {
@@ -248,13 +250,15 @@ impl Trial {
             tokio::time::sleep(CHECK_UP_PAUSE).await;
         }
         let rest = self.world.quiet(healed).await?;
-        Ok(Rest { last: rest.last.or(last), ..rest })
+        let last: Vec<String> = last.into_iter().chain(rest.last).collect();
+        Ok(Rest { took: rest.took, last: (!last.is_empty()).then(|| last.join("; then ")) })
     }
 
     /// As somebody who logs in for it.
     async fn check_up(&mut self) -> Result<(), String> {
         self.check_ups += 1;
-        let login = self.world.log_in("customer").await.map_err(|error| format!("the login: {error}"))?;
+        let login = tokio::time::timeout(LOGIN_WITHIN, self.world.log_in("customer")).await;
+        let login = login.map_err(|_| "the login was not answered")?.map_err(|error| format!("the login: {error}"))?;
         let token = login["access_token"].as_str().ok_or("the login was answered without a token")?;
         let check_up = CheckUp::new(&self.world.gateway(), &self.history, token.to_owned(), self.check_ups);
         check_up.run().await
@@ -282,10 +286,10 @@ impl Trial {
     }
 
     fn look_for_crashes(&mut self) {
-        let deaths = self
-            .world
-            .processes()
-            .flat_map(|process| process.deaths().into_iter().map(|death| (process.name(), death)));
+        // Not the database server: PostgreSQL does not start until the last process of its killed life has gone, and is
+        // tried again.
+        let judged = self.services().chain([self.world.broker()]);
+        let deaths = judged.flat_map(|process| process.deaths().into_iter().map(|death| (process.name(), death)));
         let crashes = deaths.filter(|(_, death)| death.cause == Cause::Crash);
         let crashes: Vec<String> =
             crashes.map(|(name, death)| format!("{name} ended by itself: {}", death.how)).collect();

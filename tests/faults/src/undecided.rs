@@ -14,6 +14,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A reservation is decided, one way or the other, within this time.
 const DECIDED_WITHIN: Duration = Duration::from_secs(30);
 
+/// A database that takes longer to answer is away.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
 pub struct Watch {
     overdue: Arc<Mutex<BTreeSet<i64>>>,
     task: AbortHandle,
@@ -51,8 +54,10 @@ impl Drop for Watch {
 /// Nothing where the database does not say.
 async fn undecided(database: &AnyPool) -> Option<Vec<i64>> {
     let statement = "SELECT id FROM reservation WHERE state = 'PENDING' OR requested_change IS NOT NULL";
-    let rows: Result<Vec<(i64,)>, sqlx::Error> = sqlx::query_as(statement).fetch_all(database).await;
-    rows.ok().map(|rows| rows.into_iter().map(|(id,)| id).collect())
+    // By itself the pool waits half a minute for a server that is away.
+    let asked = tokio::time::timeout(ANSWERS_WITHIN, sqlx::query_as(statement).fetch_all(database)).await;
+    let rows: Vec<(i64,)> = asked.ok()?.ok()?;
+    Some(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Since when each has been seen without a decision.

@@ -32,7 +32,7 @@ pub async fn requests(trial: &mut Trial) -> Result<(), WorldError> {
         crowd.leave().await;
         until_canceled(trial).await?;
         let before = asked(trial).await?;
-        link.heal();
+        trial.heal();
         late += came_late(trial, before).await?;
         trial.judge().await?;
     }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Client;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::checker::Invariant;
 use crate::clients::Habits;
-use crate::history::{Action, Operation, Outcome};
+use crate::history::Action;
 use crate::trial::Trial;
 use crate::world::{Fault, Link, Node, WorldError};
 
@@ -134,15 +135,22 @@ pub async fn sick_diagnosis(trial: &mut Trial) -> Result<(), WorldError> {
     trial.heal();
     tokio::time::sleep(Duration::from_secs(4)).await;
     trial.judge_after(crowd).await?;
-    if !trial.history.operations().iter().any(|operation| is_refused(operation, "diagnosis-unavailable")) {
+    if refused_by_breaker(trial).await? == 0 {
         trial.proves_nothing("reservation never held diagnosis for sick");
     }
     Ok(())
 }
 
-/// Whether its answer was a refusal of this kind.
-pub fn is_refused(operation: &Operation, with: &str) -> bool {
-    matches!(&operation.outcome, Outcome::Refused { kind, .. } if kind == with)
+/// Calls that reservation did not make because it held diagnosis for sick, by its own count.
+async fn refused_by_breaker(trial: &Trial) -> Result<u64, WorldError> {
+    const COUNT: &str = "requests_shed_total{limit=\"breaker-diagnosis\"} ";
+    let mut refused = 0;
+    for process in trial.world.service(Node::Reservation) {
+        let metrics = Client::new().get(format!("{}/metrics", process.url())).send().await?.text().await?;
+        let counts = metrics.lines().filter_map(|line| line.strip_prefix(COUNT)?.parse::<u64>().ok());
+        refused += counts.sum::<u64>();
+    }
+    Ok(refused)
 }
 
 /// Half of them stop in the middle of a header, half of them go on a byte at a time.

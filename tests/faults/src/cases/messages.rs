@@ -35,6 +35,7 @@ pub async fn replayed(trial: &mut Trial) -> Result<(), WorldError> {
         trial.world.reset_offsets(node).await?;
     }
     try_join_all(consumers.iter().map(|process| process.start())).await?;
+    trial.heal();
     trial.load(CLIENTS, Duration::from_secs(1)).await?;
     trial.judge().await
 }

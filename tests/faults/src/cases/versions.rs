@@ -22,22 +22,20 @@ pub async fn side_by_side(trial: &mut Trial) -> Result<(), WorldError> {
     let (new, older) = (trial.world.plan.binaries.clone(), trial.world.plan.older.clone());
     let older = older.ok_or_else(|| WorldError::failed("there is no older version"))?;
     let (first, others) = (0..1, 1..trial.world.plan.replicas);
-    let mut failed = 0;
     for (step, replicas, version) in [
         ("the first replicas became new", &first, &new),
         ("the others became new", &others, &new),
         ("the first replicas went back", &first, &older),
         ("the others went back", &others, &older),
     ] {
+        let before = trial.history.next();
         let crowd = trial.crowd(&Habits { impatient: 0, ..Habits::usual(CLIENTS) }).await?;
         roll(trial, replicas, version).await?;
         tokio::time::sleep(TOGETHER).await;
         crowd.leave().await;
-        let failures = failures(trial, 0);
-        for what in &failures[failed..] {
+        for what in failures(trial, before) {
             trial.violated(Invariant::I11, format!("while {step}, {what}"));
         }
-        failed = failures.len();
         trial.judge().await?;
     }
     Ok(())

@@ -19,7 +19,7 @@ const ONCE: [&str; 7] = [
 ];
 
 /// How often clients may have brought something about.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Wanted {
     changes: usize,
     payments: usize,
@@ -31,10 +31,9 @@ pub fn check(evidence: &Evidence, findings: &mut Findings) {
         let Ok(id) = event.key.parse() else { continue };
         *published.entry((id, event.event_type)).or_default() += 1;
     }
-    let wanted = wanted(&evidence.operations);
-    let wanted = |id: &i64| wanted.get(id).map_or((0, 0), |wanted| (wanted.changes, wanted.payments));
+    let by_visit = wanted(&evidence.operations);
     for ((id, kind), times) in &published {
-        let (changes, payments) = wanted(id);
+        let Wanted { changes, payments } = by_visit.get(id).copied().unwrap_or_default();
         if ONCE.contains(kind) && *times > 1 {
             findings.about(Invariant::I4, *id, format!("{kind} was published {times} times"));
         }

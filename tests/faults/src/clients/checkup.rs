@@ -9,6 +9,8 @@ use super::wire::{Request, Wire};
 use super::{NAME_MARK, PHONE_MARK};
 use crate::history::{Action, History};
 
+/// What it is called among the clients.
+pub const CHECK_UP: &str = "check-up";
 const DATE: &str = "2030-06-01";
 /// For the view to show it.
 const SHOWN_WITHIN: Duration = Duration::from_secs(5);
@@ -25,7 +27,7 @@ impl CheckUp {
     /// `number` makes it another visit than every other.
     pub fn new(gateway: &str, history: &History, token: String, number: usize) -> Self {
         Self {
-            wire: Wire::new(gateway.to_owned(), history.clone(), "check-up".to_owned()),
+            wire: Wire::new(gateway.to_owned(), history.clone(), CHECK_UP.to_owned()),
             token,
             visit: format!("{NAME_MARK}-check-up-{number}"),
             phone: format!("{PHONE_MARK}{:03}-{:04}", number / 10_000 % 1000, number % 10_000),
