@@ -75,6 +75,7 @@ mod tests {
         let parts: Vec<_> = each_in_time(PATIENCE, first.chain(stream::pending()).boxed()).collect().await;
         assert!(matches!(&parts[..], [Ok(_), Err(Error::Io(error))] if error.kind() == ErrorKind::TimedOut));
     }
+
     #[tokio::test(start_paused = true)]
     async fn what_passes_is_tried_again_as_long_as_there_is_time_and_nothing_else_is() {
         let tries = Cell::new(0);

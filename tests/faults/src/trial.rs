@@ -41,7 +41,6 @@ pub struct Trial {
     pub is_long: bool,
     /// What a reader of the report should know besides.
     pub notes: Vec<String>,
-    http: reqwest::Client,
     renewed: BTreeMap<&'static str, String>,
     /// Tokens with a good signature that nobody may accept all the same.
     signed_in_vain: Vec<String>,
@@ -98,7 +97,6 @@ impl Trial {
             points,
             is_long,
             notes: Vec::new(),
-            http: reqwest::Client::new(),
             renewed: BTreeMap::new(),
             signed_in_vain,
             seed,
@@ -318,7 +316,7 @@ impl Trial {
             found.extend(lines.into_iter().map(|line| format!("the log of {name} has: {line}")));
         }
         for process in self.services() {
-            let metrics = self.http.get(format!("{}/metrics", process.url())).send().await?.text().await?;
+            let metrics = process.metrics().await?;
             if metrics.contains(NAME_MARK) || metrics.contains(PHONE_MARK) {
                 found.push(format!("the metrics of {} have a name or a number", process.name()));
             }

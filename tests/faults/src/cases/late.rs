@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::Client;
-
 use crate::clients::Habits;
 use crate::trial::Trial;
 use crate::world::{Fault, Node, WorldError};
@@ -73,7 +71,7 @@ async fn came_late(trial: &Trial, before: u64) -> Result<u64, WorldError> {
 async fn asked(trial: &Trial) -> Result<u64, WorldError> {
     let mut asked = 0;
     for process in trial.world.service(Node::Diagnosis) {
-        let metrics = Client::new().get(format!("{}/metrics", process.url())).send().await?.text().await?;
+        let metrics = process.metrics().await?;
         asked += metrics.lines().filter_map(accepting).sum::<u64>();
     }
     Ok(asked)

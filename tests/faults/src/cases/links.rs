@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Client;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -146,7 +145,7 @@ async fn refused_by_breaker(trial: &Trial) -> Result<u64, WorldError> {
     const COUNT: &str = "requests_shed_total{limit=\"breaker-diagnosis\"} ";
     let mut refused = 0;
     for process in trial.world.service(Node::Reservation) {
-        let metrics = Client::new().get(format!("{}/metrics", process.url())).send().await?.text().await?;
+        let metrics = process.metrics().await?;
         let counts = metrics.lines().filter_map(|line| line.strip_prefix(COUNT)?.parse::<u64>().ok());
         refused += counts.sum::<u64>();
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use reqwest::Client;
 
 use crate::clients::{Crowd, Habits};
 use crate::trial::Trial;
@@ -62,7 +61,7 @@ async fn stand_still(trial: &mut Trial, crowd: Crowd, chosen: &[Process]) -> Res
 /// The replica whose relay publishes; the first where none says so.
 async fn leader(trial: &Trial, node: Node) -> Result<Process, WorldError> {
     for process in trial.world.service(node) {
-        let metrics = Client::new().get(format!("{}/metrics", process.url())).send().await?.text().await?;
+        let metrics = process.metrics().await?;
         if metrics.lines().any(|line| line == "relay_leader 1") {
             return Ok(process.clone());
         }

@@ -135,6 +135,12 @@ impl Process {
         format!("http://{}", self.address())
     }
 
+    /// What it says of itself at this moment.
+    pub async fn metrics(&self) -> Result<String, WorldError> {
+        let answer = self.shared.http.get(format!("{}/metrics", self.url())).send().await?;
+        Ok(answer.text().await?)
+    }
+
     pub fn log(&self) -> &Path {
         &self.shared.blueprint.log
     }
