@@ -1,6 +1,7 @@
 //! Send: takes due messages from the database, hands them to the channel, writes down how it went.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::failpoint::crash_point;
@@ -8,15 +9,15 @@ use chassis::http::problem::chain;
 use chassis::http::trace::TraceContext;
 use chassis::telemetry::{Kind, Span};
 use chassis::{DbError, Lifecycle, SettingError};
-use futures_util::future::join_all;
 use rand::RngExt;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::App;
 use crate::channel::{Outcome, Webhook};
 use crate::config::{ChannelKind, ChannelSettings};
-use crate::domain::{Notice, State};
-use crate::store::{self, Tried};
+use crate::domain::Notice;
+use crate::store::{self, Claim, End, Tried};
 
 /// A lost wake-up costs at most this, and so does a message that is due again.
 const POLL: Duration = Duration::from_secs(1);
@@ -31,36 +32,46 @@ pub struct Sender {
     lifecycle: Lifecycle,
     settings: ChannelSettings,
     /// Absent: the log is the channel.
-    webhook: Option<Webhook>,
+    webhook: Option<Arc<Webhook>>,
+    /// On their way: one that is slow keeps no place but its own.
+    posting: JoinSet<(Notice, Outcome)>,
+    /// Ended, and not written down yet.
+    tried: Vec<Tried>,
 }
 
 impl Sender {
     pub fn new(app: &App, lifecycle: &Lifecycle, settings: ChannelSettings) -> Result<Self, SettingError> {
         let webhook = match settings.kind {
             ChannelKind::Log => None,
-            ChannelKind::Webhook => Some(Webhook::new(&settings)?),
+            ChannelKind::Webhook => Some(Arc::new(Webhook::new(&settings)?)),
         };
-        Ok(Self { app: app.clone(), lifecycle: lifecycle.clone(), settings, webhook })
+        let (posting, tried) = (JoinSet::new(), Vec::new());
+        Ok(Self { app: app.clone(), lifecycle: lifecycle.clone(), settings, webhook, posting, tried })
     }
 
-    pub async fn run(self) -> Result<(), Infallible> {
+    pub async fn run(mut self) -> Result<(), Infallible> {
+        let (bell, lifecycle) = (self.app.bell.clone(), self.lifecycle.clone());
         let mut give_up_at = Instant::now();
-        while !self.lifecycle.is_stopping() {
+        while !lifecycle.is_stopping() {
             if Instant::now() >= give_up_at {
                 give_up_at = Instant::now() + GIVE_UP_EVERY;
                 self.report(&self.give_up_waiting().await);
             }
-            let sent = self.send_due().await;
-            self.report(&sent);
-            if matches!(sent, Ok(1..)) {
+            let begun = self.turn().await;
+            self.report(&begun);
+            if self.webhook.is_none() && matches!(begun, Ok(1..)) {
                 continue;
             }
             tokio::select! {
-                () = self.app.bell.notified() => {}
+                true = self.next_end() => {}
+                () = bell.notified() => {}
                 () = tokio::time::sleep(POLL) => {}
-                () = self.lifecycle.stopping() => {}
+                () = lifecycle.stopping() => {}
             }
         }
+        while self.next_end().await {}
+        let settled = self.settle_and_claim(None).await;
+        self.report(&settled);
         Ok(())
     }
 
@@ -75,12 +86,26 @@ impl Sender {
         now_ms + millis(self.settings.longest_backoff.max(self.settings.timeout + LEASE_MARGIN))
     }
 
-    /// One round; how many messages were tried.
-    pub async fn send_due(&self) -> Result<usize, DbError> {
-        match &self.webhook {
+    /// Writes down what has ended and begins with what is due, as far as there is room; how many messages that were.
+    pub async fn turn(&mut self) -> Result<usize, DbError> {
+        match self.webhook.clone() {
             None => self.log_due().await,
-            Some(webhook) => self.post_due(webhook).await,
+            Some(webhook) => self.post_due(&webhook).await,
         }
+    }
+
+    /// Waits until one more message has arrived or has not; false if none is on its way.
+    pub async fn next_end(&mut self) -> bool {
+        let Some(first) = self.posting.join_next().await else { return false };
+        let mut ended = Some(first);
+        while let Some(next) = ended {
+            match next {
+                Ok((notice, outcome)) => self.tried.push(self.judge(&notice, outcome)),
+                Err(crash) => std::panic::resume_unwind(crash.into_panic()),
+            }
+            ended = self.posting.try_join_next();
+        }
+        true
     }
 
     async fn log_due(&self) -> Result<usize, DbError> {
@@ -96,76 +121,86 @@ impl Sender {
         Ok(sent.len())
     }
 
-    async fn post_due(&self, webhook: &Webhook) -> Result<usize, DbError> {
-        let now_ms = self.app.clock.now_ms();
-        let until_ms = now_ms + millis(self.settings.timeout + LEASE_MARGIN);
-        let (latest_ms, limit) = (self.latest_ms(now_ms), i64::from(self.settings.concurrency));
-        let claimed = store::claim(&self.app.db, now_ms, until_ms, latest_ms, limit).await?;
+    async fn post_due(&mut self, webhook: &Arc<Webhook>) -> Result<usize, DbError> {
+        let places = self.settings.concurrency as usize;
+        let free = places - self.posting.len();
+        // Not for each place that becomes free: to ask is a transaction.
+        let limit = if free < places.div_ceil(2) { None } else { i64::try_from(free).ok() };
+        let claimed = self.settle_and_claim(limit).await?;
         if claimed.is_empty() {
             return Ok(0);
         }
         crash_point("sender.after-claim");
-        let now = self.app.clock.now();
-        let posted = claimed.iter().map(|notice| async move {
-            let mut step = step(notice.id, notice.trace, Kind::Client);
-            let outcome = webhook.post(notice, now, step.context()).await;
-            match &outcome {
-                Outcome::Delivered => {}
-                Outcome::Refused(_) => step.fail("refused"),
-                Outcome::NotNow(_) => step.fail("not_now"),
-            }
-            outcome
-        });
-        let outcomes = join_all(posted).await;
-        let tried: Vec<Tried> =
-            claimed.iter().zip(outcomes).map(|(notice, outcome)| self.judge(notice, outcome)).collect();
-        let count = tried.len();
-        let later = tried.iter().filter(|tried| tried.state == State::Pending).count();
+        let (now, begun) = (self.app.clock.now(), claimed.len());
+        for notice in claimed {
+            let webhook = webhook.clone();
+            self.posting.spawn(async move {
+                let mut step = step(notice.id, notice.trace, Kind::Client);
+                let outcome = webhook.post(&notice, now, step.context()).await;
+                match &outcome {
+                    Outcome::Delivered => {}
+                    Outcome::Refused(_) => step.fail("refused"),
+                    Outcome::NotNow(_) => step.fail("not_now"),
+                }
+                (notice, outcome)
+            });
+        }
+        Ok(begun)
+    }
+
+    /// In one transaction. What cannot be written down now is kept for the next turn.
+    async fn settle_and_claim(&mut self, limit: Option<i64>) -> Result<Vec<Notice>, DbError> {
+        let settles = !self.tried.is_empty();
+        if !settles && limit.is_none() {
+            return Ok(Vec::new());
+        }
+        let now_ms = self.app.clock.now_ms();
+        let until_ms = now_ms + millis(self.settings.timeout + LEASE_MARGIN);
+        let claim = limit.map(|limit| Claim { now_ms, until_ms, latest_ms: self.latest_ms(now_ms), limit });
+        if settles {
+            crash_point("sender.before-settle");
+        }
+        let claimed = store::settle_and_claim(&self.app.db, self.tried.clone(), claim).await?;
+        if settles {
+            crash_point("sender.after-settle");
+        }
+        let later = self.tried.drain(..).filter(|tried| matches!(tried.end, End::Later { .. })).count();
         if later > 0 {
             tracing::warn!(notices = later, "notices wait for their channel");
         }
-        crash_point("sender.before-settle");
-        store::settle(&self.app.db, tried).await?;
-        crash_point("sender.after-settle");
-        Ok(count)
+        Ok(claimed)
     }
 
     /// What becomes of a message after a try, and what is said of it: its number, never its content.
     fn judge(&self, notice: &Notice, outcome: Outcome) -> Tried {
         let now_ms = self.app.clock.now_ms();
         let trace_id = notice.trace.map(|trace| trace.trace());
-        let tried = |state: State, due_at: i64, failure: Option<String>| Tried {
-            id: notice.id,
-            attempt: notice.attempts,
-            state,
-            due_at,
-            sent_at: (state == State::Delivered).then_some(now_ms),
-            failure,
-        };
-        match outcome {
+        let count = |outcome: &'static str| metrics::counter!("notices_sent_total", "outcome" => outcome).increment(1);
+        let end = match outcome {
             Outcome::Delivered => {
                 self.lifecycle.is_well("channel");
-                metrics::counter!("notices_sent_total", "outcome" => "delivered").increment(1);
+                count("delivered");
                 tracing::info!(notice.id = notice.id, trace_id, "a notice was delivered");
-                tried(State::Delivered, now_ms, None)
+                End::Delivered { at_ms: now_ms }
             }
             Outcome::Refused(reason) => {
-                metrics::counter!("notices_sent_total", "outcome" => "refused").increment(1);
+                count("refused");
                 tracing::error!(notice.id = notice.id, trace_id, reason, "a notice was refused by its channel");
-                tried(State::Failed, now_ms, Some(reason))
+                End::GivenUp { reason }
             }
             Outcome::NotNow(reason) if self.is_last(notice, now_ms) => {
-                metrics::counter!("notices_sent_total", "outcome" => "given_up").increment(1);
+                count("given_up");
                 tracing::error!(notice.id = notice.id, trace_id, reason, "a notice was given up");
-                tried(State::Failed, now_ms, Some(reason))
+                End::GivenUp { reason }
             }
             Outcome::NotNow(reason) => {
                 self.lifecycle.is_troubled("channel", &reason);
-                metrics::counter!("notices_sent_total", "outcome" => "not_now").increment(1);
+                count("not_now");
                 tracing::debug!(notice.id = notice.id, reason, "a notice will be sent later");
-                tried(State::Pending, now_ms + millis(self.backoff(notice.attempts)), Some(reason))
+                End::Later { due_at: now_ms + millis(self.backoff(notice.attempts)), reason }
             }
-        }
+        };
+        Tried { id: notice.id, attempt: notice.attempts, end }
     }
 
     fn is_last(&self, notice: &Notice, now_ms: i64) -> bool {

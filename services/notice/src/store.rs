@@ -150,9 +150,19 @@ pub async fn mark_sent(
     .await
 }
 
-/// Takes what is to be sent, oldest first, until `until_ms`: nobody else takes it before then. Of a reservation's
-/// messages only the first, so that they arrive in their order. As to `latest_ms` see [`mark_sent`].
-pub async fn claim(db: &Db, now_ms: i64, until_ms: i64, latest_ms: i64, limit: i64) -> Result<Vec<Notice>, DbError> {
+/// What a sender asks for: so many messages, for itself alone until `until_ms`.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    pub now_ms: i64,
+    pub until_ms: i64,
+    /// See [`mark_sent`].
+    pub latest_ms: i64,
+    pub limit: i64,
+}
+
+/// Takes what is to be sent, oldest first. Of a reservation's messages only the first, so that they arrive in their
+/// order.
+async fn claim_in_tx(tx: &mut Tx, claim: Claim) -> Result<Vec<Notice>, DbError> {
     let statement = format!(
         "UPDATE notice SET attempts = attempts + 1, due_at = $2
          WHERE id IN (
@@ -164,19 +174,14 @@ pub async fn claim(db: &Db, now_ms: i64, until_ms: i64, latest_ms: i64, limit: i
            AND state = 'PENDING' AND (due_at <= $1 OR due_at > $4)
          RETURNING {COLUMNS}"
     );
-    db.write(move |tx| {
-        Box::pin(async move {
-            let claimed = sqlx::query_as(AssertSqlSafe(statement))
-                .bind(now_ms)
-                .bind(until_ms)
-                .bind(limit)
-                .bind(latest_ms)
-                .fetch_all(&mut **tx)
-                .await?;
-            Ok(claimed)
-        })
-    })
-    .await
+    let claimed = sqlx::query_as(AssertSqlSafe(statement))
+        .bind(claim.now_ms)
+        .bind(claim.until_ms)
+        .bind(claim.limit)
+        .bind(claim.latest_ms)
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(claimed)
 }
 
 /// What has not been sent, and since when the oldest waits for its channel.
@@ -202,30 +207,67 @@ pub struct Tried {
     pub id: i64,
     /// Which try it was: one that took too long and was tried again by another says nothing any more.
     pub attempt: i64,
-    pub state: State,
-    pub due_at: i64,
-    pub sent_at: Option<i64>,
-    pub failure: Option<String>,
+    pub end: End,
 }
 
-pub async fn settle(db: &Db, tried: Vec<Tried>) -> Result<(), DbError> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Delivered { at_ms: i64 },
+    GivenUp { reason: String },
+    Later { due_at: i64, reason: String },
+}
+
+/// Those that arrived, which are nearly all, in one statement.
+async fn settle_delivered_in_tx(tx: &mut Tx, delivered: &[String]) -> Result<(), DbError> {
+    if delivered.is_empty() {
+        return Ok(());
+    }
+    let statement = format!(
+        "UPDATE notice SET state = 'DELIVERED', sent_at = tried.column3, failure = NULL
+         FROM (VALUES {}) AS tried
+         WHERE id = tried.column1 AND attempts = tried.column2 AND state = 'PENDING'",
+        delivered.join(",")
+    );
+    sqlx::query(AssertSqlSafe(statement)).persistent(false).execute(&mut **tx).await?;
+    Ok(())
+}
+
+async fn settle_in_tx(tx: &mut Tx, tried: &[Tried]) -> Result<(), DbError> {
+    let mut delivered = Vec::with_capacity(tried.len());
+    for Tried { id, attempt, end } in tried {
+        let (state, due_at, reason) = match end {
+            End::Delivered { at_ms } => {
+                // Numbers only, so there is nothing to escape.
+                delivered.push(format!("({id},{attempt},{at_ms})"));
+                continue;
+            }
+            End::GivenUp { reason } => (State::Failed, None, reason),
+            End::Later { due_at, reason } => (State::Pending, Some(due_at), reason),
+        };
+        sqlx::query(
+            "UPDATE notice SET state = $3, due_at = COALESCE($4, due_at), failure = $5
+             WHERE id = $1 AND attempts = $2 AND state = 'PENDING'",
+        )
+        .bind(id)
+        .bind(attempt)
+        .bind(state.name())
+        .bind(due_at)
+        .bind(reason)
+        .execute(&mut **tx)
+        .await?;
+    }
+    settle_delivered_in_tx(tx, &delivered).await
+}
+
+/// Writes down how tries ended, and takes what is to be sent next.
+pub async fn settle_and_claim(db: &Db, tried: Vec<Tried>, claim: Option<Claim>) -> Result<Vec<Notice>, DbError> {
     db.write(move |tx| {
         Box::pin(async move {
-            for tried in &tried {
-                sqlx::query(
-                    "UPDATE notice SET state = $3, due_at = $4, sent_at = $5, failure = $6
-                     WHERE id = $1 AND attempts = $2 AND state = 'PENDING'",
-                )
-                .bind(tried.id)
-                .bind(tried.attempt)
-                .bind(tried.state.name())
-                .bind(tried.due_at)
-                .bind(tried.sent_at)
-                .bind(&tried.failure)
-                .execute(&mut **tx)
-                .await?;
+            settle_in_tx(tx, &tried).await?;
+            match claim {
+                Some(claim) => claim_in_tx(tx, claim).await,
+                None => Ok(Vec::new()),
             }
-            Ok(())
         })
     })
     .await

@@ -6,7 +6,7 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
 use crate::harness::*;
-use crate::stand_in::{Answer, StandIn, nobodys_address};
+use crate::stand_in::{Answer, PATIENCE, StandIn, nobodys_address};
 
 const SECRET: &str = "between us";
 
@@ -42,9 +42,9 @@ async fn the_log_channel_sends_each_message_once() {
     for notices in Notices::on_each_database().await {
         notices.hears("/reservation", 1, RESERVED).await;
         notices.hears("/diagnosis", 1, TREATED).await;
-        let sender = notices.sender(&[]);
-        assert_eq!(sender.send_due().await.unwrap(), 2);
-        assert_eq!(sender.send_due().await.unwrap(), 0);
+        let mut sender = notices.sender(&[]);
+        assert_eq!(send_due(&mut sender).await, 2);
+        assert_eq!(send_due(&mut sender).await, 0);
         for notice in notices.all().await {
             assert_eq!((&notice["state"], &notice["attempts"]), (&json!("SENT"), &json!(1)));
             assert_eq!(notice["sentAt"], "2026-11-21T09:00:00Z");
@@ -56,7 +56,7 @@ async fn the_log_channel_sends_each_message_once() {
 async fn the_webhook_gets_the_message_signed_and_with_a_key_of_its_own() {
     let notices = reserved().await;
     let mut provider = StandIn::answering(&[]).await;
-    assert_eq!(webhook(&notices, provider.address, &[]).send_due().await.unwrap(), 1);
+    assert_eq!(send_due(&mut webhook(&notices, provider.address, &[])).await, 1);
 
     let posted = provider.next().await;
     let expected = json!({
@@ -84,10 +84,10 @@ async fn a_provider_that_is_down_delays_messages_and_loses_none() {
         notices.hears("/reservation", 1, RESERVED).await;
         notices.hears("/diagnosis", 1, TREATED).await;
         let address = nobodys_address().await;
-        let sender = webhook(&notices, address, &[]);
+        let mut sender = webhook(&notices, address, &[]);
         for attempts in 1..=3 {
-            assert_eq!(sender.send_due().await.unwrap(), 1, "the second message waits for the first");
-            assert_eq!(sender.send_due().await.unwrap(), 0, "not before its time");
+            assert_eq!(send_due(&mut sender).await, 1, "the second message waits for the first");
+            assert_eq!(send_due(&mut sender).await, 0, "not before its time");
             let notice = first(&notices).await;
             assert_eq!((&notice["state"], &notice["attempts"]), (&json!("PENDING"), &json!(attempts)));
             assert!(!notice["failure"].as_str().unwrap().contains("127.0.0.1/messages"));
@@ -97,7 +97,7 @@ async fn a_provider_that_is_down_delays_messages_and_loses_none() {
         assert!(trouble["channel"].is_some(), "{trouble:?}");
 
         let mut provider = StandIn::at(address, &[]).await;
-        while sender.send_due().await.unwrap() > 0 {}
+        send_due(&mut sender).await;
         assert_eq!(notices.each("state").await, ["DELIVERED", "DELIVERED"]);
         let kinds = [provider.next().await, provider.next().await].map(|posted| json(&posted.body)["kind"].clone());
         assert_eq!(kinds, ["ReservationReserved", "Treated"], "in their order");
@@ -111,13 +111,13 @@ async fn a_provider_that_fails_is_asked_again_with_the_same_key() {
     for status in [500, 503, 408, 429, 302] {
         let notices = reserved().await;
         let mut provider = StandIn::answering(&[Answer::Status(status)]).await;
-        let sender = webhook(&notices, provider.address, &[]);
-        sender.send_due().await.unwrap();
+        let mut sender = webhook(&notices, provider.address, &[]);
+        send_due(&mut sender).await;
         let notice = first(&notices).await;
         assert_eq!(notice["state"], "PENDING", "{status}");
         assert!(notice["failure"].as_str().unwrap().contains(&status.to_string()), "{notice}");
         time_for_the_next_try(&notices);
-        sender.send_due().await.unwrap();
+        send_due(&mut sender).await;
         let notice = first(&notices).await;
         assert_eq!(
             (&notice["state"], &notice["attempts"], &notice["failure"]),
@@ -134,10 +134,10 @@ async fn a_message_that_is_refused_fails_at_once_and_stays_visible() {
     for status in [400, 401, 404, 422] {
         let notices = reserved().await;
         let mut provider = StandIn::answering(&[Answer::Status(status)]).await;
-        let sender = webhook(&notices, provider.address, &[]);
-        sender.send_due().await.unwrap();
+        let mut sender = webhook(&notices, provider.address, &[]);
+        send_due(&mut sender).await;
         time_for_the_next_try(&notices);
-        assert_eq!(sender.send_due().await.unwrap(), 0);
+        assert_eq!(send_due(&mut sender).await, 0);
         let notice = first(&notices).await;
         assert_eq!((&notice["state"], &notice["sentAt"]), (&json!("FAILED"), &json!(null)));
         assert!(notice["failure"].as_str().unwrap().contains(&status.to_string()), "{notice}");
@@ -150,24 +150,51 @@ async fn a_message_that_is_refused_fails_at_once_and_stays_visible() {
 async fn a_provider_that_does_not_answer_is_asked_again() {
     let notices = reserved().await;
     let mut provider = StandIn::answering(&[Answer::Silence]).await;
-    let sender = webhook(&notices, provider.address, &[("channel.timeout", "100ms")]);
-    sender.send_due().await.unwrap();
+    let mut sender = webhook(&notices, provider.address, &[("channel.timeout", "100ms")]);
+    send_due(&mut sender).await;
     assert_eq!(first(&notices).await["state"], "PENDING");
     time_for_the_next_try(&notices);
     // The first try's time is short so that the test's is; the second has all the time it needs.
-    webhook(&notices, provider.address, &[]).send_due().await.unwrap();
+    send_due(&mut webhook(&notices, provider.address, &[])).await;
     assert_eq!(first(&notices).await["state"], "DELIVERED");
     let keys = [provider.next().await, provider.next().await].map(|posted| posted.header("idempotency-key").to_owned());
     assert_eq!(keys, ["notice-1", "notice-1"]);
 }
 
 #[tokio::test]
+async fn a_message_that_the_provider_does_not_answer_holds_up_no_other() {
+    for notices in Notices::on_each_database().await {
+        for reservation in 1..=10 {
+            notices.hears("/reservation", 1, &RESERVED.replace("\"id\":1", &format!("\"id\":{reservation}"))).await;
+        }
+        let mut provider = StandIn::answering(&[Answer::Silence]).await;
+        let settings = [("channel.timeout", "10m"), ("channel.concurrency", "2")];
+        let mut sender = webhook(&notices, provider.address, &settings);
+        let all_are_sent = async {
+            let mut begun = 0;
+            while begun < 10 {
+                begun += sender.turn().await.unwrap();
+                assert!(sender.next_end().await);
+            }
+            sender.turn().await.unwrap();
+        };
+        tokio::time::timeout(PATIENCE, all_are_sent).await.expect("others wait for the one that is not answered");
+        for _ in 0..10 {
+            provider.next().await;
+        }
+        let states = notices.each("state").await;
+        assert_eq!(states.iter().filter(|state| *state == "DELIVERED").count(), 9, "{states:?}");
+        assert_eq!(states.iter().filter(|state| *state == "PENDING").count(), 1, "{states:?}");
+    }
+}
+
+#[tokio::test]
 async fn after_so_many_tries_or_so_long_a_message_is_given_up_and_stays_visible() {
     for (key, value) in [("channel.max_attempts", "3"), ("channel.max_age", "2m")] {
         let notices = reserved().await;
-        let sender = webhook(&notices, nobodys_address().await, &[(key, value)]);
+        let mut sender = webhook(&notices, nobodys_address().await, &[(key, value)]);
         let mut tries = 0;
-        while sender.send_due().await.unwrap() > 0 {
+        while send_due(&mut sender).await > 0 {
             tries += 1;
             time_for_the_next_try(&notices);
         }
@@ -186,7 +213,7 @@ async fn two_senders_deliver_each_message_once() {
                 json!({"eventType": "ReservationReserved", "id": reservation, "phoneNumber": "010-1234-5678"});
             notices.hears("/reservation", 1, &reserved.to_string()).await;
         }
-        let drain = async |sender: notice::sender::Sender| while sender.send_due().await.unwrap() > 0 {};
+        let drain = async |mut sender: notice::sender::Sender| send_due(&mut sender).await;
         let sender = || webhook(&notices, provider.address, &[("channel.concurrency", "3")]);
         tokio::join!(drain(sender()), drain(sender()), drain(sender()));
         let mut keys = Vec::new();

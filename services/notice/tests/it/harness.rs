@@ -99,6 +99,18 @@ impl Notices {
     }
 }
 
+/// Until nothing is due and nothing is on its way; how many tries that took.
+pub async fn send_due(sender: &mut Sender) -> usize {
+    let mut tries = 0;
+    loop {
+        let begun = sender.turn().await.unwrap();
+        tries += begun;
+        if !sender.next_end().await && begun == 0 {
+            return tries;
+        }
+    }
+}
+
 pub fn items(answer: &TestAnswer) -> Vec<Value> {
     answer.json()["_embedded"]["notices"].as_array().cloned().unwrap_or_default()
 }

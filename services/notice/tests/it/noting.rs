@@ -88,9 +88,9 @@ async fn an_event_that_the_inbox_has_forgotten_is_still_told_once() {
 #[tokio::test]
 async fn a_message_waits_for_its_recipient_and_goes_when_he_is_known() {
     for notices in Notices::on_each_database().await {
-        let sender = notices.sender(&[]);
+        let mut sender = notices.sender(&[]);
         notices.takes_in(foreign_message(1, r#"{"eventType":"Treated","id":null,"reservationId":1,"me":true}"#)).await;
-        assert_eq!(sender.send_due().await.unwrap(), 0);
+        assert_eq!(send_due(&mut sender).await, 0);
         let waiting = &notices.all().await[0];
         assert_eq!((&waiting["state"], &waiting["to"]), (&json!("WAITING"), &json!(null)));
 
@@ -98,11 +98,11 @@ async fn a_message_waits_for_its_recipient_and_goes_when_he_is_known() {
         notices
             .hears("/reservation", 1, r#"{"eventType":"ReservationReserved","id":2,"phoneNumber":"010-9999-9999"}"#)
             .await;
-        assert_eq!(sender.send_due().await.unwrap(), 1);
+        assert_eq!(send_due(&mut sender).await, 1);
         assert_eq!(notices.each("state").await, ["WAITING", "SENT"]);
 
         notices.hears("/reservation", 1, RESERVED).await;
-        assert_eq!(sender.send_due().await.unwrap(), 2);
+        assert_eq!(send_due(&mut sender).await, 2);
         let sent = &notices.all().await[0];
         assert_eq!((&sent["state"], &sent["to"]), (&json!("SENT"), &json!("010-1234-5678")));
         assert_eq!(sent["text"], "Jackson님, 선생님의 진료가 완료되었습니다.");
@@ -157,7 +157,7 @@ async fn every_event_of_the_original_is_told_once_though_it_comes_twice_and_in_i
         assert_eq!(noted, told);
         assert_eq!(dead_letter::list(&notices.app.db, None, 0, 1000).await.unwrap(), []);
 
-        while notices.sender(&[]).send_due().await.unwrap() > 0 {}
+        send_due(&mut notices.sender(&[])).await;
         for notice in notices.all().await {
             let expected = if notice["to"].is_null() { "WAITING" } else { "SENT" };
             assert_eq!(notice["state"], expected, "{notice}");

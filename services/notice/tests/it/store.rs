@@ -1,22 +1,24 @@
 //! Rules of the database itself, on both kinds.
 
 use chassis::Db;
-use notice::domain::State;
-use notice::store::{self, Tried};
+use notice::store::{self, Claim, End, Tried};
+use serde_json::Value;
 
 use crate::harness::*;
 
 const LONGEST_WAIT: i64 = 60_000;
 
 async fn claim(db: &Db, now_ms: i64, until_ms: i64) -> Vec<i64> {
-    let mut claimed: Vec<i64> = store::claim(db, now_ms, until_ms, now_ms + LONGEST_WAIT, 100)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|notice| notice.id)
-        .collect();
+    let claim = Claim { now_ms, until_ms, latest_ms: now_ms + LONGEST_WAIT, limit: 100 };
+    let claimed = store::settle_and_claim(db, Vec::new(), Some(claim)).await.unwrap();
+    let mut claimed: Vec<i64> = claimed.into_iter().map(|notice| notice.id).collect();
     claimed.sort_unstable();
     claimed
+}
+
+async fn settle(db: &Db, tried: &[(i64, i64, End)]) {
+    let tried = tried.iter().cloned().map(|(id, attempt, end)| Tried { id, attempt, end }).collect();
+    assert_eq!(store::settle_and_claim(db, tried, None).await.unwrap().len(), 0, "nothing was asked for");
 }
 
 #[tokio::test]
@@ -64,14 +66,44 @@ async fn a_try_that_was_overtaken_says_nothing_any_more() {
         let (db, now) = (&notices.app.db, notices.app.clock.now_ms());
         claim(db, now, now).await;
         claim(db, now, now + 1000).await;
-        let tried = |attempt: i64, state: State| {
-            vec![Tried { id: 1, attempt, state, due_at: now, sent_at: None, failure: None }]
-        };
-        store::settle(db, tried(1, State::Failed)).await.unwrap();
+        let given_up = || End::GivenUp { reason: "nobody lives there".to_owned() };
+        settle(db, &[(1, 1, given_up())]).await;
         assert_eq!(notices.each("state").await, ["PENDING"]);
-        store::settle(db, tried(2, State::Delivered)).await.unwrap();
-        store::settle(db, tried(2, State::Failed)).await.unwrap();
+        settle(db, &[(1, 1, End::Delivered { at_ms: now })]).await;
+        assert_eq!(notices.each("state").await, ["PENDING"]);
+        settle(db, &[(1, 2, End::Delivered { at_ms: now })]).await;
+        settle(db, &[(1, 2, given_up())]).await;
         assert_eq!(notices.each("state").await, ["DELIVERED"]);
+    }
+}
+
+#[tokio::test]
+async fn several_tries_are_settled_at_once_each_in_its_own_way() {
+    for notices in Notices::on_each_database().await {
+        for id in 1..=4 {
+            notices.hears("/reservation", 1, &RESERVED.replace("\"id\":1", &format!("\"id\":{id}"))).await;
+        }
+        let (db, now) = (&notices.app.db, notices.app.clock.now_ms());
+        claim(db, now, now + 1000).await;
+        let [given_up, later] = ["nobody lives there", "it is asleep"].map(str::to_owned);
+        let tried = [
+            (1, 1, End::Delivered { at_ms: now + 1 }),
+            (2, 1, End::GivenUp { reason: given_up }),
+            (3, 1, End::Later { due_at: now + 500, reason: later }),
+            (4, 1, End::Delivered { at_ms: now + 2 }),
+        ];
+        settle(db, &tried).await;
+        assert_eq!(notices.each("state").await, ["DELIVERED", "FAILED", "PENDING", "DELIVERED"]);
+        assert_eq!(
+            notices.each("failure").await,
+            [Value::Null, "nobody lives there".into(), "it is asleep".into(), Value::Null]
+        );
+        let sent = ["2026-11-21T09:00:00.001Z".into(), Value::Null, Value::Null, "2026-11-21T09:00:00.002Z".into()];
+        assert_eq!(notices.each("sentAt").await, sent);
+        assert_eq!(claim(db, now + 499, now + 1000).await, [0; 0]);
+        assert_eq!(claim(db, now + 500, now + 1000).await, [3]);
+        settle(db, &[(3, 2, End::Delivered { at_ms: now })]).await;
+        assert_eq!(notices.each("failure").await[2], Value::Null, "it has arrived after all");
     }
 }
 
