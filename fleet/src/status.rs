@@ -28,6 +28,7 @@ pub struct Report {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Status {
     pub services: Vec<Row>,
     pub gateway: String,
@@ -40,6 +41,7 @@ pub struct Status {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Row {
     pub service: Name,
     pub address: String,

@@ -42,7 +42,9 @@ impl Report {
             1 => lines.push("1 notice was given up".to_owned()),
             many => lines.push(format!("{many} notices were given up")),
         }
-        lines.push(format!("{} reservations compared, {} differences", self.compared, self.differences.len()));
+        let (compared, differ) =
+            (plural(self.compared, "reservation"), plural(self.differences.len() as u64, "difference"));
+        lines.push(format!("{compared} compared, {differ}"));
         lines.join("\n")
     }
 
@@ -56,4 +58,8 @@ impl Report {
         }
         0
     }
+}
+
+fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

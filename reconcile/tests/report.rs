@@ -14,6 +14,8 @@ fn only_where_everything_was_compared_and_agrees_is_it_well() {
     assert_eq!(Report { differences: different(), ..Report::default() }.exit_code(), 1);
     assert_eq!(Report { unsettled: vec![2], ..Report::default() }.exit_code(), 2);
     assert_eq!(Report { stopped_at: Some(2), ..Report::default() }.exit_code(), 2, "the rest was not looked at");
+    let one = Report { compared: 1, differences: different(), ..Report::default() };
+    assert_eq!(one.text(), "reservation 2: is PENDING beyond its time\n1 reservation compared, 1 difference");
     let both = Report { differences: different(), stopped_at: Some(2), ..Report::default() };
     assert_eq!(both.exit_code(), 1, "what was found counts for more");
 }

@@ -91,7 +91,7 @@ impl Fleet {
     pub fn kill(&mut self) {
         let status = self.status().expect("a running fleet");
         let services = status["services"].as_array().expect("services").iter().map(|service| &service["pid"]);
-        let pids = std::iter::once(&status["launcher_pid"]).chain(services).filter_map(Value::as_u64);
+        let pids = std::iter::once(&status["launcherPid"]).chain(services).filter_map(Value::as_u64);
         let pids: Vec<String> = pids.map(|pid| pid.to_string()).collect();
         // The shell has `kill` built in; a small system has no program of that name.
         let killed = Command::new("sh").args(["-c", &format!("kill -9 {}", pids.join(" "))]).status().expect("sh runs");

@@ -17,13 +17,15 @@ use crate::App;
 use crate::channel::{Outcome, Webhook};
 use crate::config::{ChannelKind, ChannelSettings};
 use crate::domain::Notice;
-use crate::store::{self, Claim, End, Tried};
+use crate::store;
+use crate::store::queue::{self, End, Tried};
 
 /// A lost wake-up costs at most this, and so does a message that is due again.
 const POLL: Duration = Duration::from_secs(1);
-const GIVE_UP_EVERY: Duration = Duration::from_secs(60);
+/// What nobody can be sent, and what a wrong clock has put off, is looked for so often.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// Messages that are written to the log in one transaction at most.
-const LOG_BATCH: i64 = 500;
+const LOG_BATCH: usize = 500;
 /// Beyond the timeout of a try, before somebody else may take the message: what a dead sender had in hand waits for it.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
@@ -51,11 +53,12 @@ impl Sender {
 
     pub async fn run(mut self) -> Result<(), Infallible> {
         let (bell, lifecycle) = (self.app.bell.clone(), self.lifecycle.clone());
-        let mut give_up_at = Instant::now();
+        let mut tidy_at = Instant::now();
         while !lifecycle.is_stopping() {
-            if Instant::now() >= give_up_at {
-                give_up_at = Instant::now() + GIVE_UP_EVERY;
+            if Instant::now() >= tidy_at {
+                tidy_at = Instant::now() + TIDY_EVERY;
                 self.report(&self.give_up_waiting().await);
+                self.report(&self.recall().await);
             }
             let begun = self.turn().await;
             self.report(&begun);
@@ -70,7 +73,7 @@ impl Sender {
             }
         }
         while self.next_end().await {}
-        let settled = self.settle_and_claim(None).await;
+        let settled = self.settle().await;
         self.report(&settled);
         Ok(())
     }
@@ -79,11 +82,6 @@ impl Sender {
         let Err(error) = outcome else { return self.lifecycle.is_well("database") };
         self.lifecycle.is_troubled("database", error);
         tracing::warn!(error = chain(error), "notices wait for the database");
-    }
-
-    /// No message is put off for longer than until then.
-    fn latest_ms(&self, now_ms: i64) -> i64 {
-        now_ms + millis(self.settings.longest_backoff.max(self.settings.timeout + LEASE_MARGIN))
     }
 
     /// Writes down what has ended and begins with what is due, as far as there is room; how many messages that were.
@@ -109,9 +107,10 @@ impl Sender {
     }
 
     async fn log_due(&self) -> Result<usize, DbError> {
-        crash_point("sender.before-mark");
         let now_ms = self.app.clock.now_ms();
-        let sent = store::mark_sent(&self.app.db, now_ms, self.latest_ms(now_ms), LOG_BATCH).await?;
+        let due = queue::due(&self.app.db, now_ms, LOG_BATCH).await?;
+        crash_point("sender.before-mark");
+        let sent = queue::mark_sent(&self.app.db, &due, now_ms).await?;
         crash_point("sender.after-mark");
         for (id, trace) in &sent {
             let step = step(*id, *trace, Kind::Internal);
@@ -122,11 +121,16 @@ impl Sender {
     }
 
     async fn post_due(&mut self, webhook: &Arc<Webhook>) -> Result<usize, DbError> {
+        self.settle().await?;
         let places = self.settings.concurrency as usize;
         let free = places - self.posting.len();
-        // Not for each place that becomes free: to ask is a transaction.
-        let limit = if free < places.div_ceil(2) { None } else { i64::try_from(free).ok() };
-        let claimed = self.settle_and_claim(limit).await?;
+        // Not for each place that becomes free: to take a message is a transaction.
+        if free < places.div_ceil(2) {
+            return Ok(0);
+        }
+        let now_ms = self.app.clock.now_ms();
+        let due = queue::due_in_order(&self.app.db, now_ms, free).await?;
+        let claimed = queue::claim(&self.app.db, &due, now_ms + millis(self.settings.timeout + LEASE_MARGIN)).await?;
         if claimed.is_empty() {
             return Ok(0);
         }
@@ -148,27 +152,19 @@ impl Sender {
         Ok(begun)
     }
 
-    /// In one transaction. What cannot be written down now is kept for the next turn.
-    async fn settle_and_claim(&mut self, limit: Option<i64>) -> Result<Vec<Notice>, DbError> {
-        let settles = !self.tried.is_empty();
-        if !settles && limit.is_none() {
-            return Ok(Vec::new());
+    /// What cannot be written down now is kept for the next turn.
+    async fn settle(&mut self) -> Result<(), DbError> {
+        if self.tried.is_empty() {
+            return Ok(());
         }
-        let now_ms = self.app.clock.now_ms();
-        let until_ms = now_ms + millis(self.settings.timeout + LEASE_MARGIN);
-        let claim = limit.map(|limit| Claim { now_ms, until_ms, latest_ms: self.latest_ms(now_ms), limit });
-        if settles {
-            crash_point("sender.before-settle");
-        }
-        let claimed = store::settle_and_claim(&self.app.db, self.tried.clone(), claim).await?;
-        if settles {
-            crash_point("sender.after-settle");
-        }
+        crash_point("sender.before-settle");
+        queue::settle(&self.app.db, self.tried.clone()).await?;
+        crash_point("sender.after-settle");
         let later = self.tried.drain(..).filter(|tried| matches!(tried.end, End::Later { .. })).count();
         if later > 0 {
             tracing::warn!(notices = later, "notices wait for their channel");
         }
-        Ok(claimed)
+        Ok(())
     }
 
     /// What becomes of a message after a try, and what is said of it: its number, never its content.
@@ -200,7 +196,7 @@ impl Sender {
                 End::Later { due_at: now_ms + millis(self.backoff(notice.attempts)), reason }
             }
         };
-        Tried { id: notice.id, attempt: notice.attempts, end }
+        Tried { id: notice.id, reservation_id: notice.reservation_id, attempt: notice.attempts, end }
     }
 
     fn is_last(&self, notice: &Notice, now_ms: i64) -> bool {
@@ -213,6 +209,13 @@ impl Sender {
         let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(30);
         let whole = self.settings.first_backoff.saturating_mul(1 << doublings).min(self.settings.longest_backoff);
         whole.mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+
+    /// Messages that are put off for longer than any is.
+    pub async fn recall(&self) -> Result<(), DbError> {
+        let now_ms = self.app.clock.now_ms();
+        let longest = self.settings.longest_backoff.max(self.settings.timeout + LEASE_MARGIN);
+        queue::recall(&self.app.db, now_ms, now_ms + millis(longest)).await
     }
 
     /// Messages whose recipient nobody has named for too long; how many.

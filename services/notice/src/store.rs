@@ -1,5 +1,7 @@
 //! All SQL of this service.
 
+pub mod queue;
+
 use chassis::db::{Migration, where_given};
 use chassis::http::hal::{Order, Page};
 use chassis::http::trace::TraceContext;
@@ -12,6 +14,7 @@ use crate::domain::{Kind, NewNotice, Notice, Recipient, State};
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 100, name: "notice", sql: include_str!("../migrations/0100_notice.sql") },
     Migration { version: 101, name: "notice_trace", sql: include_str!("../migrations/0101_notice_trace.sql") },
+    Migration { version: 102, name: "notice_queue", sql: include_str!("../migrations/0102_notice_queue.sql") },
 ];
 
 const COLUMNS: &str = "id, reservation_id, kind, customer_id, name, phone, reservation_date, text, state, attempts,
@@ -98,7 +101,7 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &NewNotice, recipient: &Recipient, n
     Ok(())
 }
 
-/// Messages that waited for this recipient are to be sent now.
+/// Messages that waited for this recipient are to be sent now. As to `state || ''` see [`queue`].
 pub async fn address_waiting_in_tx(
     tx: &mut Tx,
     reservation_id: i64,
@@ -107,7 +110,7 @@ pub async fn address_waiting_in_tx(
 ) -> Result<(), DbError> {
     sqlx::query(
         "UPDATE notice SET state = 'PENDING', customer_id = $2, name = $3, phone = $4, reservation_date = $5, due_at = $6
-         WHERE reservation_id = $1 AND state = 'WAITING'",
+         WHERE reservation_id = $1 AND state || '' = 'WAITING'",
     )
     .bind(reservation_id)
     .bind(&recipient.customer_id)
@@ -118,70 +121,6 @@ pub async fn address_waiting_in_tx(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Marks what is to be sent as sent, oldest first; of several replicas one gets each. What is due later than
-/// `latest_ms` was written by a clock that was ahead and is not waited for.
-pub async fn mark_sent(
-    db: &Db,
-    now_ms: i64,
-    latest_ms: i64,
-    limit: i64,
-) -> Result<Vec<(i64, Option<TraceContext>)>, DbError> {
-    db.write(move |tx| {
-        Box::pin(async move {
-            let sent: Vec<(i64, Option<String>)> = sqlx::query_as(
-                "UPDATE notice SET state = 'SENT', attempts = attempts + 1, sent_at = $1
-                 WHERE id IN (
-                    SELECT id FROM notice WHERE state = 'PENDING' AND (due_at <= $1 OR due_at > $3)
-                    ORDER BY due_at, id LIMIT $2)
-                   AND state = 'PENDING'
-                 RETURNING id, traceparent",
-            )
-            .bind(now_ms)
-            .bind(limit)
-            .bind(latest_ms)
-            .fetch_all(&mut **tx)
-            .await?;
-            let with_trace = |(id, trace): (i64, Option<String>)| (id, trace.as_deref().and_then(TraceContext::parse));
-            Ok(sent.into_iter().map(with_trace).collect())
-        })
-    })
-    .await
-}
-
-/// What a sender asks for: so many messages, for itself alone until `until_ms`.
-#[derive(Debug, Clone, Copy)]
-pub struct Claim {
-    pub now_ms: i64,
-    pub until_ms: i64,
-    /// See [`mark_sent`].
-    pub latest_ms: i64,
-    pub limit: i64,
-}
-
-/// Takes what is to be sent, oldest first. Of a reservation's messages only the first, so that they arrive in their
-/// order.
-async fn claim_in_tx(tx: &mut Tx, claim: Claim) -> Result<Vec<Notice>, DbError> {
-    let statement = format!(
-        "UPDATE notice SET attempts = attempts + 1, due_at = $2
-         WHERE id IN (
-            SELECT id FROM notice WHERE state = 'PENDING' AND (due_at <= $1 OR due_at > $4) AND NOT EXISTS (
-                SELECT 1 FROM notice AS earlier
-                WHERE earlier.reservation_id = notice.reservation_id AND earlier.state = 'PENDING'
-                  AND earlier.id < notice.id)
-            ORDER BY due_at, id LIMIT $3)
-           AND state = 'PENDING' AND (due_at <= $1 OR due_at > $4)
-         RETURNING {COLUMNS}"
-    );
-    let claimed = sqlx::query_as(AssertSqlSafe(statement))
-        .bind(claim.now_ms)
-        .bind(claim.until_ms)
-        .bind(claim.limit)
-        .bind(claim.latest_ms)
-        .fetch_all(&mut **tx)
-        .await?;
-    Ok(claimed)
 }
 
 /// What has not been sent, and since when the oldest waits for its channel.
@@ -199,78 +138,6 @@ pub async fn unsent(db: &Db) -> Result<Unsent, DbError> {
     .fetch_one(db.reader())
     .await?;
     Ok(Unsent { pending, oldest, waiting })
-}
-
-/// How a try to send ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried {
-    pub id: i64,
-    /// Which try it was: one that took too long and was tried again by another says nothing any more.
-    pub attempt: i64,
-    pub end: End,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    Delivered { at_ms: i64 },
-    GivenUp { reason: String },
-    Later { due_at: i64, reason: String },
-}
-
-/// Those that arrived, which are nearly all, in one statement.
-async fn settle_delivered_in_tx(tx: &mut Tx, delivered: &[String]) -> Result<(), DbError> {
-    if delivered.is_empty() {
-        return Ok(());
-    }
-    let statement = format!(
-        "UPDATE notice SET state = 'DELIVERED', sent_at = tried.column3, failure = NULL
-         FROM (VALUES {}) AS tried
-         WHERE id = tried.column1 AND attempts = tried.column2 AND state = 'PENDING'",
-        delivered.join(",")
-    );
-    sqlx::query(AssertSqlSafe(statement)).persistent(false).execute(&mut **tx).await?;
-    Ok(())
-}
-
-async fn settle_in_tx(tx: &mut Tx, tried: &[Tried]) -> Result<(), DbError> {
-    let mut delivered = Vec::with_capacity(tried.len());
-    for Tried { id, attempt, end } in tried {
-        let (state, due_at, reason) = match end {
-            End::Delivered { at_ms } => {
-                // Numbers only, so there is nothing to escape.
-                delivered.push(format!("({id},{attempt},{at_ms})"));
-                continue;
-            }
-            End::GivenUp { reason } => (State::Failed, None, reason),
-            End::Later { due_at, reason } => (State::Pending, Some(due_at), reason),
-        };
-        sqlx::query(
-            "UPDATE notice SET state = $3, due_at = COALESCE($4, due_at), failure = $5
-             WHERE id = $1 AND attempts = $2 AND state = 'PENDING'",
-        )
-        .bind(id)
-        .bind(attempt)
-        .bind(state.name())
-        .bind(due_at)
-        .bind(reason)
-        .execute(&mut **tx)
-        .await?;
-    }
-    settle_delivered_in_tx(tx, &delivered).await
-}
-
-/// Writes down how tries ended, and takes what is to be sent next.
-pub async fn settle_and_claim(db: &Db, tried: Vec<Tried>, claim: Option<Claim>) -> Result<Vec<Notice>, DbError> {
-    db.write(move |tx| {
-        Box::pin(async move {
-            settle_in_tx(tx, &tried).await?;
-            match claim {
-                Some(claim) => claim_in_tx(tx, claim).await,
-                None => Ok(Vec::new()),
-            }
-        })
-    })
-    .await
 }
 
 /// Gives up messages whose recipient has not become known; how many.
@@ -305,11 +172,17 @@ pub struct Filter {
 
 impl Filter {
     fn condition(&self) -> String {
-        where_given(&[
+        let given = where_given(&[
             ("customer_id", self.customer_id.is_some()),
             ("reservation_id", self.reservation_id.is_some()),
             ("state", self.state.is_some()),
-        ])
+        ]);
+        // An index has either what is to be sent or everything else.
+        match self.state {
+            None => given,
+            Some(State::Pending) => format!("{given} AND state = 'PENDING'"),
+            Some(_) => format!("{given} AND state <> 'PENDING'"),
+        }
     }
 }
 

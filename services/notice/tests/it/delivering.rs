@@ -189,6 +189,27 @@ async fn a_message_that_the_provider_does_not_answer_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_written_down_is_written_down_later_and_not_sent_again() {
+    for notices in Notices::on_each_database().await {
+        notices.hears("/reservation", 1, RESERVED).await;
+        let mut provider = StandIn::answering(&[]).await;
+        let mut sender = webhook(&notices, provider.address, &[]);
+        assert_eq!(sender.turn().await.unwrap(), 1);
+        assert!(sender.next_end().await);
+        notices.executes("ALTER TABLE notice RENAME TO away").await;
+        sender.turn().await.unwrap_err();
+        notices.executes("ALTER TABLE away RENAME TO notice").await;
+        time_for_the_next_try(&notices);
+        assert_eq!(sender.turn().await.unwrap(), 0);
+        let notice = first(&notices).await;
+        assert_eq!((&notice["state"], &notice["attempts"]), (&json!("DELIVERED"), &json!(1)));
+        assert_eq!(notice["sentAt"], "2026-11-21T09:00:00Z", "when it arrived");
+        provider.next().await;
+        assert!(provider.got_nothing_more());
+    }
+}
+
+#[tokio::test]
 async fn after_so_many_tries_or_so_long_a_message_is_given_up_and_stays_visible() {
     for (key, value) in [("channel.max_attempts", "3"), ("channel.max_age", "2m")] {
         let notices = reserved().await;

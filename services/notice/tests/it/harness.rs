@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use chassis::Db;
 use chassis::config::Settings;
 use chassis::events::{Message, consumer};
 use chassis::http::server::Service;
 use chassis::testing::{self, Rig, TestAnswer, TestRequest};
+use chassis::{Db, DbError};
 use contracts::roles::{CUSTOMER, DESK};
 use notice::sender::Sender;
 use notice::{ABOUT, App, Config, events, router, store};
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 
 pub const RESERVED: &str = include_str!("../../../../contracts/golden/reservation_reserved.json");
 pub const CHANGED: &str = include_str!("../../../../contracts/golden/reservation_changed.json");
@@ -70,6 +71,18 @@ impl Notices {
 
     pub async fn takes_in(&self, message: Message) {
         consumer::take_in(&self.app.db, &events::handler(&self.app), &[message].into()).await.unwrap();
+    }
+
+    /// Something happens to its database.
+    pub async fn executes(&self, statement: impl Into<String>) {
+        let statement = statement.into();
+        let executed = self.app.db.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query(AssertSqlSafe(statement)).execute(&mut **tx).await?;
+                Ok::<_, DbError>(())
+            })
+        });
+        executed.await.unwrap();
     }
 
     /// The desk's view of all notices, oldest first.

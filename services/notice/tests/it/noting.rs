@@ -73,13 +73,7 @@ async fn an_event_that_the_inbox_has_forgotten_is_still_told_once() {
         for _ in 0..2 {
             notices.hears("/reservation", 1, RESERVED).await;
             notices.takes_in(foreign_message(8, TREATED)).await;
-            let forget = notices.app.db.write(|tx| {
-                Box::pin(async move {
-                    sqlx::query("DELETE FROM inbox").execute(&mut **tx).await?;
-                    Ok::<_, chassis::DbError>(())
-                })
-            });
-            forget.await.unwrap();
+            notices.executes("DELETE FROM inbox").await;
         }
         assert_eq!(notices.each("kind").await, ["ReservationReserved", "Treated"]);
     }

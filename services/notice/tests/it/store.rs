@@ -1,24 +1,27 @@
 //! Rules of the database itself, on both kinds.
 
 use chassis::Db;
-use notice::store::{self, Claim, End, Tried};
+use chassis::db::Dialect;
+use notice::store::queue::{self, End, Tried};
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::harness::*;
 
 const LONGEST_WAIT: i64 = 60_000;
 
 async fn claim(db: &Db, now_ms: i64, until_ms: i64) -> Vec<i64> {
-    let claim = Claim { now_ms, until_ms, latest_ms: now_ms + LONGEST_WAIT, limit: 100 };
-    let claimed = store::settle_and_claim(db, Vec::new(), Some(claim)).await.unwrap();
-    let mut claimed: Vec<i64> = claimed.into_iter().map(|notice| notice.id).collect();
+    let due = queue::due_in_order(db, now_ms, 100).await.unwrap();
+    let mut claimed: Vec<i64> =
+        queue::claim(db, &due, until_ms).await.unwrap().into_iter().map(|notice| notice.id).collect();
     claimed.sort_unstable();
     claimed
 }
 
+/// Each is its reservation's first.
 async fn settle(db: &Db, tried: &[(i64, i64, End)]) {
-    let tried = tried.iter().cloned().map(|(id, attempt, end)| Tried { id, attempt, end }).collect();
-    assert_eq!(store::settle_and_claim(db, tried, None).await.unwrap().len(), 0, "nothing was asked for");
+    let of_first = |(id, attempt, end)| Tried { id, reservation_id: id, attempt, end };
+    queue::settle(db, tried.iter().cloned().map(of_first).collect()).await.unwrap();
 }
 
 #[tokio::test]
@@ -36,15 +39,53 @@ async fn a_claimed_message_is_nobody_elses_until_the_claim_ends() {
 async fn a_message_that_was_written_by_a_clock_that_was_ahead_is_not_waited_for() {
     for notices in Notices::on_each_database().await {
         notices.hears("/reservation", 1, RESERVED).await;
+        notices.hears("/reservation", 1, &RESERVED.replace("\"id\":1", "\"id\":2")).await;
         let (db, ahead) = (&notices.app.db, notices.app.clock.now_ms());
         let now = ahead - 3_600_000;
-        assert_eq!(claim(db, now, now + 1000).await, [1]);
-        assert_eq!(claim(db, now, now + 1000).await, [0; 0], "it is claimed by the clock that is right");
+        assert_eq!(claim(db, now, now + 1000).await, [0; 0]);
+        queue::recall(db, now, now + LONGEST_WAIT).await.unwrap();
+        assert_eq!(claim(db, now, now + 1000).await, [1, 2]);
+        queue::recall(db, now, now + LONGEST_WAIT).await.unwrap();
+        assert_eq!(claim(db, now, now + 1000).await, [0; 0], "they are claimed by the clock that is right");
     }
+}
+
+#[tokio::test]
+async fn whoever_takes_a_message_first_has_it() {
     for notices in Notices::on_each_database().await {
         notices.hears("/reservation", 1, RESERVED).await;
-        let now = notices.app.clock.now_ms() - 3_600_000;
-        assert_eq!(store::mark_sent(&notices.app.db, now, now + LONGEST_WAIT, 100).await.unwrap().len(), 1);
+        let (db, now) = (&notices.app.db, notices.app.clock.now_ms());
+        let due = queue::due(db, now, 100).await.unwrap();
+        assert_eq!(due, queue::due_in_order(db, now, 100).await.unwrap(), "two senders see it");
+        assert_eq!(queue::claim(db, &due, now + 1000).await.unwrap().len(), 1);
+        assert_eq!(queue::claim(db, &due, now + 1000).await.unwrap().len(), 0);
+        assert_eq!(queue::mark_sent(db, &due, now).await.unwrap(), []);
+
+        // Or it has arrived after all, when its time was over.
+        let due = queue::due_in_order(db, now + 1000, 100).await.unwrap();
+        settle(db, &[(1, 1, End::Delivered { at_ms: now })]).await;
+        assert_eq!(queue::claim(db, &due, now + 2000).await.unwrap().len(), 0);
+        assert_eq!(notices.each("state").await, ["DELIVERED"]);
+    }
+}
+
+#[tokio::test]
+async fn messages_that_wait_for_an_earlier_one_hold_up_no_other() {
+    for notices in Notices::on_each_database().await {
+        notices.hears("/reservation", 1, RESERVED).await;
+        let (db, now) = (&notices.app.db, notices.app.clock.now_ms());
+        claim(db, now, now + 1000).await;
+        for sequence in 2..300 {
+            notices.hears("/reservation", sequence, CHANGED).await;
+        }
+        notices.hears("/reservation", 1, &RESERVED.replace("\"id\":1", "\"id\":2")).await;
+        let due = queue::due_in_order(db, now, 1).await.unwrap();
+        assert_eq!(due.iter().map(|due| due.reservation_id).collect::<Vec<_>>(), [2], "it is the last of many");
+
+        let reason = "it is asleep".to_owned();
+        settle(db, &[(1, 1, End::Later { due_at: now + 500, reason })]).await;
+        assert_eq!(queue::due(db, now, 1000).await.unwrap(), due, "they have been put off with the first");
+        assert_eq!(claim(db, now + 500, now + 1000).await.first(), Some(&1));
     }
 }
 
@@ -56,6 +97,38 @@ async fn of_a_reservations_messages_the_first_goes_first() {
         notices.hears("/reservation", 1, &RESERVED.replace("\"id\":1", "\"id\":2")).await;
         let (db, now) = (&notices.app.db, notices.app.clock.now_ms());
         assert_eq!(claim(db, now, now + 1000).await, [1, 3]);
+    }
+}
+
+/// With statistics from a time when everything had been sent, as they are when a channel goes down.
+#[tokio::test]
+async fn of_a_long_queue_only_the_head_is_read() {
+    for notices in Notices::on_each_database().await {
+        let db = &notices.app.db;
+        for (first, state) in [(1, "SENT"), (2001, "PENDING")] {
+            let insert = format!(
+                "WITH RECURSIVE counted (id) AS (SELECT {first} UNION ALL SELECT id + 1 FROM counted WHERE id < {})
+                 INSERT INTO notice (reservation_id, kind, source, sequence, text, state, attempts, due_at, created_at)
+                 SELECT id, 'Treated', 'test', 1, '', '{state}', 0, 1, 1 FROM counted",
+                first + 1999
+            );
+            notices.executes(insert).await;
+            if state == "SENT" {
+                notices.executes("ANALYZE notice").await;
+            }
+        }
+        let (explain, detail) = match db.dialect() {
+            Dialect::Sqlite => ("EXPLAIN QUERY PLAN", "detail"),
+            Dialect::Postgres => ("EXPLAIN", "QUERY PLAN"),
+        };
+        let mut asked = sqlx::query(AssertSqlSafe(format!("{explain} {}", queue::DUE)));
+        for parameter in [1, i64::MIN, 0, 32] {
+            asked = asked.bind(parameter);
+        }
+        let plan: Vec<String> =
+            asked.fetch_all(db.reader()).await.unwrap().iter().map(|step| step.get(detail)).collect();
+        assert!(plan.iter().any(|step| step.contains("notice_queue")), "{plan:#?}");
+        assert!(!plan.iter().any(|step| step.contains("Sort") || step.contains("ORDER BY")), "sorted: {plan:#?}");
     }
 }
 

@@ -113,13 +113,16 @@ pub async fn scaled(trial: &mut Trial) -> Result<(), WorldError> {
         let spare: Vec<Process> =
             Node::CONSUMERS.iter().flat_map(|node| trial.world.service(*node)[1..].to_vec()).collect();
         // From three to one, to three, to one; who is looked at afterwards must be there again.
-        for _ in 0..2 {
+        for is_last in [false, true] {
             for process in &spare {
                 process.stop().await?;
             }
             tokio::time::sleep(Duration::from_secs(4)).await;
             for process in &spare {
                 process.start().await?;
+            }
+            if is_last {
+                trial.heal();
             }
             tokio::time::sleep(Duration::from_secs(4)).await;
         }
