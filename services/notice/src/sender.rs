@@ -1,5 +1,6 @@
 //! Send: takes due messages from the database, hands them to the channel, writes down how it went.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Sender {
     webhook: Option<Arc<Webhook>>,
     /// On their way: one that is slow keeps no place but its own.
     posting: JoinSet<(Notice, Outcome)>,
+    /// Their numbers: should the clock say that one's time is over, it is not sent beside itself.
+    under_way: HashSet<i64>,
     /// Ended, and not written down yet.
     tried: Vec<Tried>,
 }
@@ -47,8 +50,15 @@ impl Sender {
             ChannelKind::Log => None,
             ChannelKind::Webhook => Some(Arc::new(Webhook::new(&settings)?)),
         };
-        let (posting, tried) = (JoinSet::new(), Vec::new());
-        Ok(Self { app: app.clone(), lifecycle: lifecycle.clone(), settings, webhook, posting, tried })
+        Ok(Self {
+            app: app.clone(),
+            lifecycle: lifecycle.clone(),
+            settings,
+            webhook,
+            posting: JoinSet::new(),
+            under_way: HashSet::new(),
+            tried: Vec::new(),
+        })
     }
 
     pub async fn run(mut self) -> Result<(), Infallible> {
@@ -72,9 +82,14 @@ impl Sender {
                 () = lifecycle.stopping() => {}
             }
         }
-        while self.next_end().await {}
-        let settled = self.settle().await;
-        self.report(&settled);
+        while !self.posting.is_empty() || !self.tried.is_empty() {
+            self.next_end().await;
+            let settled = self.settle().await;
+            self.report(&settled);
+            if settled.is_err() && self.posting.is_empty() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -98,7 +113,10 @@ impl Sender {
         let mut ended = Some(first);
         while let Some(next) = ended {
             match next {
-                Ok((notice, outcome)) => self.tried.push(self.judge(&notice, outcome)),
+                Ok((notice, outcome)) => {
+                    self.under_way.remove(&notice.id);
+                    self.tried.push(self.judge(&notice, outcome));
+                }
                 Err(crash) => std::panic::resume_unwind(crash.into_panic()),
             }
             ended = self.posting.try_join_next();
@@ -122,21 +140,25 @@ impl Sender {
 
     async fn post_due(&mut self, webhook: &Arc<Webhook>) -> Result<usize, DbError> {
         self.settle().await?;
-        let places = self.settings.concurrency as usize;
-        let free = places - self.posting.len();
-        // Not for each place that becomes free: to take a message is a transaction.
-        if free < places.div_ceil(2) {
+        let free = self.settings.concurrency as usize - self.posting.len();
+        if free == 0 {
             return Ok(0);
         }
-        let now_ms = self.app.clock.now_ms();
-        let due = queue::due_in_order(&self.app.db, now_ms, free).await?;
-        let claimed = queue::claim(&self.app.db, &due, now_ms + millis(self.settings.timeout + LEASE_MARGIN)).await?;
+        let mut due = queue::due_in_order(&self.app.db, self.app.clock.now_ms(), free).await?;
+        due.retain(|due| !self.under_way.contains(&due.id));
+        let until_ms = self.app.clock.now_ms() + millis(self.settings.timeout + LEASE_MARGIN);
+        let claimed = queue::claim(&self.app.db, &due, until_ms).await?;
+        if claimed.len() < due.len() {
+            // Another replica was first; there may be more.
+            self.app.bell.notify_one();
+        }
         if claimed.is_empty() {
             return Ok(0);
         }
         crash_point("sender.after-claim");
         let (now, begun) = (self.app.clock.now(), claimed.len());
         for notice in claimed {
+            self.under_way.insert(notice.id);
             let webhook = webhook.clone();
             self.posting.spawn(async move {
                 let mut step = step(notice.id, notice.trace, Kind::Client);
@@ -160,10 +182,7 @@ impl Sender {
         crash_point("sender.before-settle");
         queue::settle(&self.app.db, self.tried.clone()).await?;
         crash_point("sender.after-settle");
-        let later = self.tried.drain(..).filter(|tried| matches!(tried.end, End::Later { .. })).count();
-        if later > 0 {
-            tracing::warn!(notices = later, "notices wait for their channel");
-        }
+        self.tried.clear();
         Ok(())
     }
 

@@ -75,13 +75,15 @@ pub async fn know_in_tx(tx: &mut Tx, reservation_id: i64, heard: &Recipient) -> 
     Ok(known)
 }
 
-/// Does nothing if there is a notice of this change already.
+/// Does nothing if there is a notice of this change already. Behind an earlier one that was put off it is put off too.
 pub async fn insert_in_tx(tx: &mut Tx, new: &NewNotice, recipient: &Recipient, now_ms: i64) -> Result<(), DbError> {
     let state = if recipient.phone.is_some() { State::Pending } else { State::Waiting };
     sqlx::query(
         "INSERT INTO notice (reservation_id, kind, source, sequence, customer_id, name, phone, reservation_date, text,
             state, attempts, due_at, created_at, traceparent)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, COALESCE((
+            SELECT MAX(due_at) FROM notice
+            WHERE reservation_id = $1 AND state || '' = 'PENDING' AND failure IS NOT NULL AND due_at > $11), $11), $11, $12)
          ON CONFLICT (reservation_id, kind, source, sequence) DO NOTHING",
     )
     .bind(new.reservation_id)
@@ -177,10 +179,10 @@ impl Filter {
             ("reservation_id", self.reservation_id.is_some()),
             ("state", self.state.is_some()),
         ]);
-        // An index has either what is to be sent or everything else.
+        // One index has what is to be sent, and is found by when; the other has everything else.
         match self.state {
             None => given,
-            Some(State::Pending) => format!("{given} AND state = 'PENDING'"),
+            Some(State::Pending) => format!("{given} AND state = 'PENDING' AND due_at >= 0"),
             Some(_) => format!("{given} AND state <> 'PENDING'"),
         }
     }

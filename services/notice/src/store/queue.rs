@@ -1,8 +1,8 @@
 //! The SQL of sending: what is due, who sends it, how it went.
 //!
 //! A channel that is down for an hour makes a queue that no planner has heard of: its statistics say that next to nothing
-//! is to be sent. So nothing here is left to a guess. Each statement reads the head of one index or what it names by
-//! number, and asks for the state where that is not to lead to an index as `state || '' = …`.
+//! is to be sent. So each statement reads one end of one index or what it names by number, and where the state is not to
+//! lead to an index it is asked for as `state || '' = …`, and a number as `id + 0`.
 
 use std::collections::HashMap;
 
@@ -75,15 +75,23 @@ pub async fn due_in_order(db: &Db, now_ms: i64, limit: usize) -> Result<Vec<Due>
     }
 }
 
-/// Marks them as sent, but for what somebody else has taken meanwhile.
+/// Each with what it was when it was seen: taken by somebody else, put off or ended, it is another.
+fn as_seen(due: &[Due]) -> String {
+    listed(due.iter().map(|due| format!("({},{},{})", due.id, due.attempts, due.due_at)))
+}
+
+const AS_SEEN: &str =
+    "id = due.column1 AND attempts = due.column2 AND due_at = due.column3 AND state || '' = 'PENDING'";
+
+/// Marks them as sent, as far as they are what was seen.
 pub async fn mark_sent(db: &Db, due: &[Due], now_ms: i64) -> Result<Vec<(i64, Option<TraceContext>)>, DbError> {
     if due.is_empty() {
         return Ok(Vec::new());
     }
     let statement = format!(
         "UPDATE notice SET state = 'SENT', attempts = attempts + 1, sent_at = $1 FROM (VALUES {}) AS due
-         WHERE id = due.column1 AND attempts = due.column2 AND state || '' = 'PENDING' RETURNING id, traceparent",
-        listed(due.iter().map(|due| format!("({},{})", due.id, due.attempts)))
+         WHERE {AS_SEEN} RETURNING id, traceparent",
+        as_seen(due)
     );
     db.write(move |tx| {
         Box::pin(async move {
@@ -96,15 +104,15 @@ pub async fn mark_sent(db: &Db, due: &[Due], now_ms: i64) -> Result<Vec<(i64, Op
     .await
 }
 
-/// Takes them until then, but for what somebody else has taken meanwhile.
+/// Takes them until then, as far as they are what was seen.
 pub async fn claim(db: &Db, due: &[Due], until_ms: i64) -> Result<Vec<Notice>, DbError> {
     if due.is_empty() {
         return Ok(Vec::new());
     }
     let statement = format!(
         "UPDATE notice SET attempts = attempts + 1, due_at = $1 FROM (VALUES {}) AS due
-         WHERE id = due.column1 AND attempts = due.column2 AND state || '' = 'PENDING' RETURNING {COLUMNS}",
-        listed(due.iter().map(|due| format!("({},{})", due.id, due.attempts)))
+         WHERE {AS_SEEN} RETURNING {COLUMNS}",
+        as_seen(due)
     );
     db.write(move |tx| {
         Box::pin(async move {
@@ -132,6 +140,13 @@ pub enum End {
     Later { due_at: i64, reason: String },
 }
 
+impl Tried {
+    /// Whether messages may have been put off with it that can go now.
+    fn frees_others(&self) -> bool {
+        self.attempt > 1 && !matches!(self.end, End::Later { .. })
+    }
+}
+
 pub async fn settle(db: &Db, tried: Vec<Tried>) -> Result<(), DbError> {
     db.write(move |tx| {
         Box::pin(async move {
@@ -143,7 +158,11 @@ pub async fn settle(db: &Db, tried: Vec<Tried>) -> Result<(), DbError> {
                     End::Later { due_at, reason } => put_off_in_tx(tx, tried, *due_at, reason).await?,
                 }
             }
-            settle_delivered_in_tx(tx, delivered).await
+            settle_delivered_in_tx(tx, delivered).await?;
+            for tried in tried.iter().filter(|tried| tried.frees_others()) {
+                bring_forward_in_tx(tx, tried).await?;
+            }
+            Ok(())
         })
     })
     .await
@@ -180,8 +199,16 @@ async fn put_off_in_tx(tx: &mut Tx, tried: &Tried, due_at: i64, reason: &str) ->
         return Ok(());
     }
     let statement = "UPDATE notice SET due_at = $3
-         WHERE reservation_id = $1 AND id > $2 AND due_at < $3 AND state || '' = 'PENDING'";
+         WHERE reservation_id = $1 AND id + 0 > $2 AND due_at < $3 AND state || '' = 'PENDING'";
     sqlx::query(statement).bind(tried.reservation_id).bind(tried.id).bind(due_at).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The reservation's later messages, which are as due as they were when they were written.
+async fn bring_forward_in_tx(tx: &mut Tx, tried: &Tried) -> Result<(), DbError> {
+    let statement = "UPDATE notice SET due_at = created_at
+         WHERE reservation_id = $1 AND id + 0 > $2 AND attempts = 0 AND state || '' = 'PENDING'";
+    sqlx::query(statement).bind(tried.reservation_id).bind(tried.id).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -82,27 +82,31 @@ async fn messages_that_wait_for_an_earlier_one_hold_up_no_other() {
         let due = queue::due_in_order(db, now, 1).await.unwrap();
         assert_eq!(due.iter().map(|due| due.reservation_id).collect::<Vec<_>>(), [2], "it is the last of many");
 
-        let reason = "it is asleep".to_owned();
-        settle(db, &[(1, 1, End::Later { due_at: now + 500, reason })]).await;
+        let later = |attempt: i64, due_at: i64| (1, attempt, End::Later { due_at, reason: "it is asleep".to_owned() });
+        settle(db, &[later(1, now + 500)]).await;
         assert_eq!(queue::due(db, now, 1000).await.unwrap(), due, "they have been put off with the first");
+        notices.hears("/reservation", 300, CHANGED).await;
+        assert_eq!(queue::due(db, now, 1000).await.unwrap(), due, "whoever comes later is put off as well");
         assert_eq!(claim(db, now + 500, now + 1000).await.first(), Some(&1));
-    }
-}
 
-#[tokio::test]
-async fn of_a_reservations_messages_the_first_goes_first() {
-    for notices in Notices::on_each_database().await {
-        notices.hears("/reservation", 1, RESERVED).await;
-        notices.hears("/diagnosis", 1, TREATED).await;
-        notices.hears("/reservation", 1, &RESERVED.replace("\"id\":1", "\"id\":2")).await;
-        let (db, now) = (&notices.app.db, notices.app.clock.now_ms());
-        assert_eq!(claim(db, now, now + 1000).await, [1, 3]);
+        settle(db, &[later(1, now + 9000)]).await;
+        assert_eq!(
+            queue::due(db, now + 1000, 1000).await.unwrap().len(),
+            301,
+            "a try that was overtaken puts off nobody"
+        );
+        settle(db, &[later(2, now + 2000)]).await;
+        assert_eq!(claim(db, now + 2000, now + 9000).await.first(), Some(&1));
+        notices.hears("/reservation", 301, CHANGED).await;
+        settle(db, &[(1, 3, End::Delivered { at_ms: now })]).await;
+        let freed = queue::due(db, now, 1000).await.unwrap();
+        assert_eq!(freed.iter().filter(|due| due.reservation_id == 1).count(), 300, "they go at once");
     }
 }
 
 /// With statistics from a time when everything had been sent, as they are when a channel goes down.
 #[tokio::test]
-async fn of_a_long_queue_only_the_head_is_read() {
+async fn a_queue_is_read_in_the_order_of_its_index() {
     for notices in Notices::on_each_database().await {
         let db = &notices.app.db;
         for (first, state) in [(1, "SENT"), (2001, "PENDING")] {
