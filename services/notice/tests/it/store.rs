@@ -61,10 +61,16 @@ async fn whoever_takes_a_message_first_has_it() {
         assert_eq!(queue::claim(db, &due, now + 1000).await.unwrap().len(), 0);
         assert_eq!(queue::mark_sent(db, &due, now).await.unwrap(), []);
 
-        // Or it has arrived after all, when its time was over.
+        // Or it was put off, or taken for no time at all, or it has arrived after all.
         let due = queue::due_in_order(db, now + 1000, 100).await.unwrap();
-        settle(db, &[(1, 1, End::Delivered { at_ms: now })]).await;
-        assert_eq!(queue::claim(db, &due, now + 2000).await.unwrap().len(), 0);
+        settle(db, &[(1, 1, End::Later { due_at: now + 2000, reason: "it is asleep".to_owned() })]).await;
+        assert_eq!(queue::claim(db, &due, now + 3000).await.unwrap().len(), 0);
+        let due = queue::due_in_order(db, now + 2000, 100).await.unwrap();
+        assert_eq!(queue::claim(db, &due, now + 2000).await.unwrap().len(), 1);
+        assert_eq!(queue::claim(db, &due, now + 3000).await.unwrap().len(), 0);
+        let due = queue::due_in_order(db, now + 2000, 100).await.unwrap();
+        settle(db, &[(1, 2, End::Delivered { at_ms: now })]).await;
+        assert_eq!(queue::claim(db, &due, now + 3000).await.unwrap().len(), 0);
         assert_eq!(notices.each("state").await, ["DELIVERED"]);
     }
 }
