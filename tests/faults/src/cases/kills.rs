@@ -30,8 +30,8 @@ const AT_ONCE_APACHE: usize = 6;
 const MOST_SKIPPED: u32 = 12;
 const MOST_MS_BETWEEN: u64 = 800;
 /// What consumers have missed while they were down most of the time is to be taken in within the limit of a recovery.
-/// On PostgreSQL every statement of that passes a link, on cores that the campaign and both servers need as well: in
-/// all but the short run, which has few kills, clients take their time there.
+/// On PostgreSQL every statement of that passes a link, on cores that the campaign and both servers need as well: there
+/// clients take their time.
 const UNHURRIED: Range<Duration> = Duration::from_millis(150)..Duration::from_millis(600);
 /// Kills between two judgements.
 const PER_ROUND: usize = 60;
@@ -91,7 +91,7 @@ async fn kill_at(trial: &mut Trial, points: Vec<Point>) -> Result<Vec<Point>, Wo
         by_service.entry(point.node).or_default().push((point, life, skip));
     }
     let mut habits = Habits::usual(CLIENTS);
-    if trial.is_long && trial.world.plan.storage == Storage::Postgres {
+    if trial.world.plan.storage == Storage::Postgres {
         habits.pause = UNHURRIED;
     }
     let crowd = trial.crowd(&habits).await?;
