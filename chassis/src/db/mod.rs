@@ -42,6 +42,12 @@ pub fn where_given(columns: &[(&'static str, bool)]) -> String {
     pieces.collect::<Vec<_>>().join(" AND ")
 }
 
+/// An SQL list of numbers, or of rows of numbers: there is nothing to escape in them, and an array parameter is unknown
+/// to one of the databases.
+pub fn listed(items: impl IntoIterator<Item = impl ToString>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(",")
+}
+
 #[derive(Clone)]
 pub struct Db {
     dialect: Dialect,

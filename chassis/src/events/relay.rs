@@ -19,6 +19,7 @@ use super::lease::Lease;
 use super::producer::{Acknowledged, Producer};
 use super::{kafka, outbox};
 use crate::config::Kafka;
+use crate::db::listed;
 use crate::failpoint::crash_point;
 use crate::http::problem::chain;
 use crate::http::trace::{TRACEPARENT, TraceContext};
@@ -274,11 +275,9 @@ impl Relay {
         if delivered.is_empty() {
             return Ok(());
         }
-        // Numbers only, so there is nothing to escape; an array parameter is unknown to one of the databases.
-        let ids: Vec<String> = delivered.iter().map(|event| event.id.to_string()).collect();
         let statement = format!(
             "DELETE FROM outbox WHERE id IN ({}) AND (SELECT epoch FROM relay_lease WHERE id = 1) = $1",
-            ids.join(",")
+            listed(delivered.iter().map(|event| event.id))
         );
         self.db
             .write(move |tx| {

@@ -1,6 +1,6 @@
 //! All statements of this service.
 
-use chassis::db::Migration;
+use chassis::db::{Migration, listed};
 use chassis::{Db, DbError, Tx};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow, Row};
@@ -160,12 +160,10 @@ pub async fn histories(db: &Db, reservation_ids: &[i64]) -> Result<Vec<HistoryEn
     if reservation_ids.is_empty() {
         return Ok(Vec::new());
     }
-    // Numbers only, so there is nothing to escape; an array parameter is unknown to one of the databases.
-    let ids: Vec<String> = reservation_ids.iter().map(i64::to_string).collect();
     let statement = format!(
         "SELECT reservation_id, version, event_type, happened_at, reservation_date, doctor, fee
          FROM reservation_history WHERE reservation_id IN ({}) ORDER BY reservation_id, version",
-        ids.join(",")
+        listed(reservation_ids)
     );
     Ok(sqlx::query_as(AssertSqlSafe(statement)).persistent(false).fetch_all(db.reader()).await?)
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use chassis::db::listed;
 use chassis::http::trace::TraceContext;
 use chassis::{Db, DbError, Tx};
 use sqlx::AssertSqlSafe;
@@ -61,15 +62,15 @@ pub async fn due(db: &Db, now_ms: i64, limit: usize) -> Result<Vec<Due>, DbError
 
 /// The same, but of a reservation's messages only the first: they arrive in their order.
 pub async fn due_in_order(db: &Db, now_ms: i64, limit: usize) -> Result<Vec<Due>, DbError> {
-    let (mut heads, mut after) = (Vec::new(), (i64::MIN, 0));
+    let (mut heads, mut after, size) = (Vec::new(), (i64::MIN, 0), limit.max(PAGE));
     loop {
-        let page = due_after(db, now_ms, after, limit.max(PAGE)).await?;
+        let page = due_after(db, now_ms, after, size).await?;
         let Some(last) = page.last() else { return Ok(heads) };
         after = (last.due_at, last.id);
         let firsts = firsts(db, &page).await?;
         heads.extend(page.iter().filter(|due| firsts.get(&due.reservation_id) == Some(&due.id)));
         heads.truncate(limit);
-        if heads.len() == limit || page.len() < limit.max(PAGE) {
+        if heads.len() == limit || page.len() < size {
             return Ok(heads);
         }
     }
@@ -222,9 +223,4 @@ pub async fn recall(db: &Db, now_ms: i64, latest_ms: i64) -> Result<(), DbError>
         })
     })
     .await
-}
-
-/// For an SQL list: numbers only, so there is nothing to escape; an array parameter is unknown to one of the databases.
-fn listed(items: impl IntoIterator<Item = impl ToString>) -> String {
-    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(",")
 }
